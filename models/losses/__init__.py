@@ -1,0 +1,1 @@
+"""Loss functions of both towers and their alignment."""

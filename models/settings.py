@@ -1,0 +1,129 @@
+"""Reads plain mappings into frozen dataclasses and refuses unknown keys."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class SettingsError(ValueError):
+    """A setting that is unknown, of the wrong type or out of range."""
+
+
+def from_mapping(
+    cls: type[T], mapping: Mapping[str, Any], where: str = ""
+) -> T:
+    """Builds the dataclass `cls` from nested mappings.
+
+    Args:
+        cls: a dataclass; nested fields that are dataclasses are built from
+            nested mappings, fields left out take their defaults.
+        mapping: keys are field names.
+        where: dotted path of `mapping` in the file, for messages.
+
+    Raises:
+        SettingsError: a key is unknown (the message suggests the nearest
+            one), a value has the wrong type, or a required key is missing.
+    """
+    if not isinstance(mapping, Mapping):
+        raise SettingsError(
+            f"`{where or cls.__name__}` must be a mapping of settings, found "
+            f"{type(mapping).__name__}: {mapping!r}."
+        )
+    hints = typing.get_type_hints(cls)
+    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
+    for key, value in mapping.items():
+        path = f"{where}.{key}" if where else str(key)
+        if key not in fields:
+            near = difflib.get_close_matches(str(key), fields, n=1)
+            hint = f" Did you mean `{near[0]}`?" if near else ""
+            raise SettingsError(
+                f"Unknown key `{path}`.{hint} Known keys here: "
+                f"{', '.join(sorted(fields))}."
+            )
+        values[key] = _convert(hints[key], value, path)
+    for name, field in fields.items():
+        required = (
+            field.default is dataclasses.MISSING
+            and field.default_factory is dataclasses.MISSING
+        )
+        if required and name not in values:
+            path = f"{where}.{name}" if where else name
+            raise SettingsError(f"Missing key `{path}`.")
+    try:
+        return cls(**values)
+    except SettingsError:
+        raise
+    except ValueError as error:
+        raise SettingsError(f"`{where or cls.__name__}`: {error}") from error
+
+
+def from_json(cls: type[T], text: str) -> T:
+    """Reads what `to_json` wrote."""
+    return from_mapping(cls, json.loads(text), cls.__name__)
+
+
+def to_json(settings: Any) -> str:
+    """Canonical JSON of a settings dataclass (sorted keys)."""
+    return json.dumps(dataclasses.asdict(settings), sort_keys=True)
+
+
+def _convert(hint: Any, value: Any, path: str) -> Any:
+    """Converts `value` to the annotated type `hint`, or raises."""
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        options = typing.get_args(hint)
+        if value is None and type(None) in options:
+            return None
+        error: SettingsError | None = None
+        for option in options:
+            if option is type(None):
+                continue
+            try:
+                return _convert(option, value, path)
+            except SettingsError as problem:
+                error = problem
+        assert error is not None
+        raise error
+    if dataclasses.is_dataclass(hint):
+        return from_mapping(typing.cast(type, hint), value, path)
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise _wrong(path, "a list", value)
+        item = typing.get_args(hint)[0]
+        return tuple(
+            _convert(item, v, f"{path}[{i}]") for i, v in enumerate(value)
+        )
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise _wrong(path, "a mapping", value)
+        _, item = typing.get_args(hint)
+        return {
+            str(k): _convert(item, v, f"{path}.{k}") for k, v in value.items()
+        }
+    if hint is float and isinstance(value, (int, float)):
+        if not isinstance(value, bool):
+            return float(value)
+    elif hint is int and isinstance(value, bool):
+        pass
+    elif hint is Any or isinstance(value, hint):
+        return value
+    raise _wrong(path, getattr(hint, "__name__", str(hint)), value)
+
+
+def _wrong(path: str, expected: str, value: Any) -> SettingsError:
+    hint = ""
+    if isinstance(value, str) and expected == "float":
+        hint = " (YAML reads 1e-3 as text; write 1.0e-3 or 0.001)"
+    return SettingsError(
+        f"`{path}` must be {expected}, found {type(value).__name__}: "
+        f"{value!r}.{hint}"
+    )

@@ -1,0 +1,160 @@
+"""Graph propagation against scipy and TF-GNN's own operations."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import tensorflow as tf
+import tensorflow_gnn as tfgnn
+
+from models.config import GraphTowerConfig
+from models.graph.lightgcn import LightGCN
+from models.graph.propagation import BipartiteAdjacency, symmetric_weights
+from models.item_embedding import ItemEmbedding
+
+NUM_USERS, NUM_ITEMS = 6, 5
+# user 5 and item 4 have no edge
+EDGES = np.array(
+    [[0, 0], [0, 1], [1, 1], [2, 0], [2, 2], [2, 3], [3, 3], [4, 1], [4, 3]]
+)
+
+
+def _graph_tensor(edges, weights):
+    return tfgnn.GraphTensor.from_pieces(
+        node_sets={
+            "user": tfgnn.NodeSet.from_fields(sizes=tf.constant([NUM_USERS])),
+            "item": tfgnn.NodeSet.from_fields(sizes=tf.constant([NUM_ITEMS])),
+        },
+        edge_sets={
+            "interacts": tfgnn.EdgeSet.from_fields(
+                sizes=tf.constant([len(edges)]),
+                adjacency=tfgnn.Adjacency.from_indices(
+                    source=("user", tf.constant(edges[:, 0])),
+                    target=("item", tf.constant(edges[:, 1])),
+                ),
+                features={"weight": tf.constant(weights)},
+            )
+        },
+    )
+
+
+def _tower(num_layers, normalize=False, shuffle=False):
+    edges = EDGES[np.random.default_rng(0).permutation(len(EDGES))]
+    edges = edges if shuffle else EDGES
+    graph = _graph_tensor(edges, symmetric_weights(edges))
+    items = ItemEmbedding(NUM_ITEMS, 4, 0.5, seed=1)
+    config = GraphTowerConfig(num_layers=num_layers, normalize_layers=normalize)
+    tower = LightGCN(
+        items, BipartiteAdjacency.from_graph(graph), config, 0.5, seed=2
+    )
+    return tower, graph
+
+
+def _scipy_layers(tower, num_layers):
+    matrix = sp.coo_matrix(
+        (np.ones(len(EDGES)), (EDGES[:, 0], EDGES[:, 1] + NUM_USERS)),
+        shape=(NUM_USERS + NUM_ITEMS,) * 2,
+    )
+    matrix = matrix + matrix.T
+    degree = np.asarray(matrix.sum(1))[:, 0]
+    scale = np.where(degree > 0, 1 / np.sqrt(np.maximum(degree, 1)), 0)
+    normal = sp.diags(scale) @ matrix @ sp.diags(scale)
+    layer = np.concatenate([tower.users.numpy(), tower.items.table.numpy()])
+    layers = [layer.astype(np.float64)]
+    for _ in range(num_layers):
+        layers.append(normal @ layers[-1])
+    return layers
+
+
+@pytest.mark.parametrize("num_layers", [0, 1, 3])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_lightgcn_equals_scipy(num_layers, shuffle):
+    tower, _ = _tower(num_layers, shuffle=shuffle)
+    users, items = tower.propagate()
+    expected = np.mean(_scipy_layers(tower, num_layers), axis=0)
+    np.testing.assert_allclose(users, expected[:NUM_USERS], atol=1e-6)
+    np.testing.assert_allclose(items, expected[NUM_USERS:], atol=1e-6)
+
+
+def test_normalized_layers_have_unit_rows_before_the_mean():
+    tower, _ = _tower(2, normalize=True)
+    ego, *hops = _scipy_layers(tower, 2)
+    norms = [np.linalg.norm(h, axis=1, keepdims=True) for h in hops]
+    hops = [h / np.where(n > 0, n, 1) for h, n in zip(hops, norms, strict=True)]
+    users, items = tower.propagate()
+    expected = np.mean([ego, *hops], axis=0)
+    np.testing.assert_allclose(users, expected[:NUM_USERS], atol=1e-6)
+    np.testing.assert_allclose(items, expected[NUM_USERS:], atol=1e-6)
+
+
+def _tfgnn_propagate(graph, users, items, num_layers):
+    weight = graph.edge_sets["interacts"]["weight"][:, tf.newaxis]
+    user_layers, item_layers = [users], [items]
+    for _ in range(num_layers):
+        pooled = []
+        for source, target, values in (
+            (tfgnn.TARGET, tfgnn.SOURCE, item_layers[-1]),
+            (tfgnn.SOURCE, tfgnn.TARGET, user_layers[-1]),
+        ):
+            messages = tfgnn.broadcast_node_to_edges(
+                graph, "interacts", source, feature_value=values
+            )
+            pooled.append(
+                tfgnn.pool_edges_to_node(
+                    graph,
+                    "interacts",
+                    target,
+                    "sum",
+                    feature_value=messages * weight,
+                )
+            )
+        user_layers.append(pooled[0])
+        item_layers.append(pooled[1])
+    return tf.add_n(user_layers) / (num_layers + 1), tf.add_n(item_layers) / (
+        num_layers + 1
+    )
+
+
+def test_values_and_gradients_equal_tfgnns_pool_and_broadcast():
+    tower, graph = _tower(3)
+    variables = [tower.users, tower.items.table]
+    probes = [
+        tf.constant(np.random.default_rng(3).normal(size=v.shape), tf.float32)
+        for v in variables
+    ]
+    results = []
+    for propagate in (
+        tower.propagate,
+        lambda: _tfgnn_propagate(
+            graph, tower.users.value(), tower.items.table.value(), 3
+        ),
+    ):
+        with tf.GradientTape() as tape:
+            values = propagate()
+            probe = tf.add_n(
+                [
+                    tf.reduce_sum(p * v)
+                    for p, v in zip(probes, values, strict=True)
+                ]
+            )
+        results.append([*values, *tape.gradient(probe, variables)])
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_symmetric_weights_by_hand():
+    weights = symmetric_weights(EDGES)
+    # user 0 has 2 edges, item 0 has 2; user 2 has 3, item 2 has 1
+    np.testing.assert_allclose(weights[0], 1 / np.sqrt(2 * 2), rtol=1e-6)
+    np.testing.assert_allclose(weights[4], 1 / np.sqrt(3 * 1), rtol=1e-6)
+
+
+def test_another_catalogue_is_refused():
+    tower, graph = _tower(1)
+    with pytest.raises(ValueError, match="5 item nodes, the item table 7"):
+        LightGCN(
+            ItemEmbedding(7, 4, 0.5, seed=1),
+            BipartiteAdjacency.from_graph(graph),
+            GraphTowerConfig(),
+            0.5,
+            seed=2,
+        )
