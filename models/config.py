@@ -50,12 +50,17 @@ class SequentialConfig:
 
 @dataclasses.dataclass(frozen=True)
 class GraphTowerConfig:
-    """The graph tower (paper section 3.4); encoder none trains SASRec alone."""
+    """The graph tower (paper section 3.4); encoder none trains SASRec alone.
+
+    With `shared_negatives` all pairs of a step are compared with the same
+    `num_negatives` items: many negatives for the price of one product.
+    """
 
     encoder: str = "lightgcn"
     num_layers: int = 2
     normalize_layers: bool = False
     num_negatives: int = 1
+    shared_negatives: bool = False
     batch_size: int = 2048
     l2: float = 1e-4
 

@@ -180,13 +180,16 @@ class Create(tf.keras.Model):
         return loss + self.config.graph.l2 * penalty
 
     def _draw_negatives(self, users: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """[pairs, n] uniform items outside the user's edges.
+        """[pairs, n] uniform items outside the user's edges, or [n] shared.
 
         Items that turn out to be positives are drawn once more; what is
         still a positive then is kept (less than one in a thousand even
-        where users have chosen 3 % of the catalogue).
+        where users have chosen 3 % of the catalogue). Shared items are not
+        checked: each is a negative of nearly every pair.
         """
         shape = [tf.shape(users)[0], self.config.graph.num_negatives]
+        if self.config.graph.shared_negatives:
+            shape = shape[1:]
         drawn = [
             tf.random.stateless_uniform(
                 shape,
@@ -196,6 +199,8 @@ class Create(tf.keras.Model):
             )
             for attempt in range(2)
         ]
+        if self.config.graph.shared_negatives:
+            return drawn[0]
         keys = tf.cast(users[:, tf.newaxis], tf.int64) * self.items.num_items
         keys += tf.cast(drawn[0], tf.int64)
         places = tf.searchsorted(self._edge_keys, tf.reshape(keys, [-1]))

@@ -13,13 +13,17 @@ def bpr_loss(
     Args:
         users: [pairs, d] user vectors.
         positives: [pairs, d] vectors of items the users chose.
-        negatives: [pairs, n, d] vectors of n other items each.
+        negatives: [pairs, n, d] vectors of n other items each, or [n, d]
+            of n items that all pairs share.
 
     Returns:
         Scalar float32, the mean over pairs and negatives; 0 without pairs.
     """
     positive = tf.reduce_sum(users * positives, axis=-1)
-    negative = tf.einsum("pd,pnd->pn", users, negatives)
+    shared = negatives.shape.rank == 2
+    negative = tf.einsum(
+        "pd,nd->pn" if shared else "pd,pnd->pn", users, negatives
+    )
     losses = tf.nn.softplus(negative - positive[:, tf.newaxis])
     return tf.math.divide_no_nan(
         tf.reduce_sum(losses), tf.cast(tf.size(losses), tf.float32)

@@ -1,0 +1,118 @@
+"""Is the model good enough to be served? Checks in numbers and words."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from components.ranking_evaluator.config import (
+    EvaluationConfig,
+    ThresholdConfig,
+)
+
+BASELINES = ("random", "popular_random", "most_popular")
+MODEL_NAMES = ("model", *BASELINES)
+
+
+def metric_names(config: EvaluationConfig) -> list[str]:
+    """Names of all metrics that an evaluation with `config` yields."""
+    names = [
+        f"{metric}_at_{k}"
+        for k in sorted(set(config.cutoffs))
+        for metric in ("ndcg", "recall", "coverage")
+    ]
+    return [*names, f"mrr_at_{max(config.cutoffs)}"]
+
+
+def metric_label(metric: str) -> str:
+    """The name in the field's spelling, such as NDCG@10."""
+    name, cutoff = metric.split("_at_")
+    label = {"ndcg": "NDCG", "mrr": "MRR"}.get(name, name.capitalize())
+    return f"{label}@{cutoff}"
+
+
+def check_thresholds(config: EvaluationConfig) -> None:
+    """Raises ValueError where a threshold asks for what is not measured."""
+    for position, threshold in enumerate(config.thresholds):
+        for key, allowed in (
+            ("metric", metric_names(config)),
+            ("target", list(config.targets)),
+            ("baseline", list(BASELINES)),
+        ):
+            value = getattr(threshold, key)
+            if value not in allowed:
+                near = difflib.get_close_matches(value, allowed, n=1)
+                hint = f" Did you mean {near[0]}?" if near else ""
+                raise ValueError(
+                    f"`thresholds[{position}].{key}` must be one of "
+                    f"{', '.join(allowed)}, found {value!r}.{hint}"
+                )
+
+
+def bless(
+    metrics: Mapping[str, Any], config: EvaluationConfig
+) -> dict[str, Any]:
+    """Checks the model's metrics in the main setting of the profile.
+
+    Args:
+        metrics: model name to target rule to seen setting to metrics.
+        config: thresholds, and which seen setting is the main one.
+
+    Returns:
+        {"blessed": bool, "checks": [{"check", "value", "required",
+        "passed"}]}. Without any threshold the model is not blessed: nobody
+        has said what is good enough.
+    """
+    checks = []
+    for threshold in config.thresholds:
+        checks += _checks(metrics, threshold, config.seen_items)
+    if not checks:
+        checks.append(
+            {
+                "check": "`evaluation.thresholds` names at least one condition",
+                "value": 0.0,
+                "required": 1.0,
+                "passed": False,
+            }
+        )
+    return {"blessed": all(c["passed"] for c in checks), "checks": checks}
+
+
+def _checks(
+    metrics: Mapping[str, Any], threshold: ThresholdConfig, seen: str
+) -> list[dict[str, Any]]:
+    value = metrics["model"][threshold.target][seen][threshold.metric]
+    name = metric_label(threshold.metric)
+    name = f"{name} ({threshold.target} target, seen items {seen})"
+    checks = []
+    if threshold.min_value > 0:
+        checks.append(
+            _at_least(f"{name} reaches the minimum", value, threshold.min_value)
+        )
+    if threshold.min_ratio_to_baseline > 0:
+        baseline = metrics[threshold.baseline][threshold.target][seen]
+        ratio = threshold.min_ratio_to_baseline
+        checks.append(
+            _at_least(
+                f"{name} is {_at_least_times(ratio)} {threshold.baseline}",
+                value,
+                ratio * baseline[threshold.metric],
+            )
+        )
+    return checks
+
+
+def _at_least_times(ratio: float) -> str:
+    if ratio == 1:
+        return "not below that of"
+    return f"at least {ratio:g} times that of"
+
+
+def _at_least(check: str, value: float, required: float) -> dict[str, Any]:
+    return {
+        "check": check,
+        "value": value,
+        "required": required,
+        "passed": bool(value >= required),
+    }

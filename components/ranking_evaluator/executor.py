@@ -1,0 +1,272 @@
+"""Measures the exported model on test users, reports and blesses."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import os
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+from tfx import types
+from tfx.dsl.components.base import base_beam_executor
+from tfx.dsl.io import fileio
+from tfx.types import artifact_utils
+from tfx.utils import io_utils, path_utils
+
+from components import periods, splits
+from components.histories import SPLIT, Histories, read_histories
+from components.ranking_evaluator import (
+    blessing,
+    examples,
+    measures,
+    ranking,
+    report,
+    results,
+)
+from components.ranking_evaluator.config import EvaluationConfig
+from components.transform import vocabularies
+from models.settings import from_json
+
+METRICS_FILE = "metrics.json"
+REPORT_FILE = "report.html"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Request:
+    """Parsed properties and inputs of one execution."""
+
+    config: EvaluationConfig
+    split: splits.SplitConfig
+    max_length: int
+    profile: str
+    dataset: str
+    patterns: list[str]
+    model_directory: str
+    item_ids: dict[str, list[bytes]]
+    output: str
+
+
+class Executor(base_beam_executor.BaseBeamExecutor):
+    """Executor of RankingEvaluator."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Writes metrics.json, report.html, rankings/ and the blessing.
+
+        Raises:
+            ValueError: no test users, examples and vocabulary of different
+                runs, a threshold on what is not measured, or a model whose
+                answers are NaN, too short or repeated.
+        """
+        self._log_startup(input_dict, output_dict, exec_properties)
+        request = _parse(input_dict, output_dict, exec_properties)
+        histories = _read_checked(request)
+        test = splits.test_users(histories, request.split)
+        with self._make_beam_pipeline() as pipeline:
+            _score(pipeline, request)
+        rows = results.read_rankings(
+            request.output, int(test.sum()), request.config
+        )
+        universe = measures.build_universe(
+            histories, request.config.item_universe
+        )
+        rankings = {"model": results.model_rankings(rows, request.output)}
+        rankings |= _baseline_rankings(histories, test, universe, request)
+        evaluation = _evaluation(histories, universe, rankings, request)
+        io_utils.write_string_file(
+            os.path.join(request.output, METRICS_FILE),
+            json.dumps(evaluation, indent=2, sort_keys=True),
+        )
+        shown = examples.choose(
+            histories,
+            test,
+            universe,
+            rows,
+            rankings["most_popular"],
+            request.config,
+        )
+        _write_report(
+            evaluation,
+            _read_json(input_dict["model_run"], "training.json"),
+            _read_json(input_dict["dead_letters"], "ingest.json"),
+            shown,
+            request,
+        )
+        results.write_blessing(
+            artifact_utils.get_single_instance(output_dict["blessing"]),
+            artifact_utils.get_single_instance(input_dict["model"]),
+            evaluation["blessing"],
+            exec_properties,
+        )
+
+
+def _parse(
+    input_dict: dict[str, list[types.Artifact]],
+    output_dict: dict[str, list[types.Artifact]],
+    exec_properties: dict[str, Any],
+) -> _Request:
+    config = from_json(EvaluationConfig, exec_properties["config"])
+    blessing.check_thresholds(config)
+    graph = artifact_utils.get_single_uri(input_dict["transform_graph"])
+    model = artifact_utils.get_single_instance(input_dict["model"])
+    return _Request(
+        config=config,
+        split=from_json(splits.SplitConfig, exec_properties["split_config"]),
+        max_length=exec_properties["max_length"],
+        profile=exec_properties["profile"],
+        dataset=exec_properties["dataset"],
+        patterns=[
+            io_utils.all_files_pattern(uri)
+            for uri in artifact_utils.get_split_uris(
+                input_dict["examples"], SPLIT
+            )
+        ],
+        model_directory=path_utils.serving_model_path(model.uri),
+        item_ids={
+            period: vocabularies.read_item_ids(graph, period)
+            for period in periods.PERIODS
+        },
+        output=artifact_utils.get_single_uri(output_dict["evaluation"]),
+    )
+
+
+def _read_checked(request: _Request) -> Histories:
+    """Reads all histories; errors where there is nothing to measure."""
+    files = [f for p in request.patterns for f in fileio.glob(p)]
+    histories = read_histories(files)
+    catalogue = len(request.item_ids[periods.TRAIN_VALIDATION])
+    highest = int(histories.item_indices.max(initial=0))
+    if highest > catalogue:
+        raise ValueError(
+            f"Examples name item row {highest} but the vocabulary has "
+            f"{catalogue} items: examples and transform_graph come from "
+            "different runs."
+        )
+    if not splits.test_users(histories, request.split).any():
+        raise ValueError(
+            f"No test users among {histories.num_users}: nobody with "
+            f"{request.split.min_test_history} events up to the test cut "
+            f"{report.date(histories.test_cut)} has one after it. Lower "
+            "`split.min_test_history` or `split.test_quantile`, or give an "
+            "earlier `split.test_date`."
+        )
+    return histories
+
+
+def _score(pipeline: beam.Pipeline, request: _Request) -> None:
+    """Adds to `pipeline`: examples -> rankings/ and coverage/."""
+    parts = [
+        pipeline | f"Read[{i}]" >> beam.io.ReadFromTFRecord(pattern)
+        for i, pattern in enumerate(request.patterns)
+    ]
+    fn = ranking.RankTargets(
+        request.model_directory,
+        request.item_ids[periods.TRAIN_VALIDATION],
+        request.split,
+        request.config,
+        request.max_length,
+    )
+    flat = parts | "Flatten" >> beam.Flatten(pipeline=pipeline)
+    rows, distinct = ranking.rank_targets(flat, fn, request.config)
+    _ = rows | "WriteRankings" >> beam.io.WriteToParquet(
+        os.path.join(request.output, results.RANKINGS_FOLDER, "part"),
+        ranking.RANKINGS_SCHEMA,
+        file_name_suffix=".parquet",
+    )
+    _ = (
+        distinct
+        | "ToJson" >> beam.Map(functools.partial(json.dumps, sort_keys=True))
+        | "WriteCoverage"
+        >> beam.io.WriteToText(
+            os.path.join(request.output, results.COVERAGE_FOLDER, "part"),
+            file_name_suffix=".jsonl",
+        )
+    )
+
+
+def _baseline_rankings(
+    histories: Histories,
+    test: np.ndarray,
+    universe: measures.Universe,
+    request: _Request,
+) -> dict[str, measures.Settings]:
+    counts = measures.fit_counts(
+        histories, universe, request.split, request.max_length
+    )
+    baselines = measures.make_baselines(counts, request.config.seed)
+    events = np.repeat(test, histories.num_events)
+    return {
+        name: measures.rank_baseline(
+            baseline,
+            histories.select(test),
+            universe.rows[events],
+            len(universe.items),
+            request.config,
+        )
+        for name, baseline in baselines.items()
+    }
+
+
+def _evaluation(
+    histories: Histories,
+    universe: measures.Universe,
+    rankings: dict[str, measures.Settings],
+    request: _Request,
+) -> dict[str, Any]:
+    """The content of metrics.json."""
+    metrics = {
+        name: measures.measure(
+            rankings[name], len(universe.items), request.config
+        )
+        for name in blessing.MODEL_NAMES
+    }
+    summary = measures.summarize_splits(
+        histories, request.split, request.config.targets
+    )
+    summary["items"] = {
+        "log": len(np.unique(histories.item_ids)),
+        "universe": len(universe.items),
+    } | {period: len(ids) for period, ids in request.item_ids.items()}
+    return {
+        "profile": request.profile,
+        "splits": summary,
+        "metrics": metrics,
+        "blessing": blessing.bless(metrics, request.config),
+    }
+
+
+def _write_report(
+    evaluation: dict[str, Any],
+    training: dict[str, Any],
+    ingest: dict[str, Any],
+    shown: list[dict[str, Any]],
+    request: _Request,
+) -> None:
+    configuration = {
+        "evaluation": dataclasses.asdict(request.config),
+        "split": dataclasses.asdict(request.split),
+        "model": training.get("model", {}),
+        "training": training.get("training", {}),
+    }
+    page = report.render(
+        evaluation, training, ingest, shown, request.dataset, configuration
+    )
+    io_utils.write_string_file(os.path.join(request.output, REPORT_FILE), page)
+
+
+def _read_json(artifacts: list[types.Artifact], name: str) -> dict[str, Any]:
+    path = os.path.join(artifact_utils.get_single_uri(artifacts), name)
+    if not fileio.exists(path):
+        raise ValueError(
+            f"{path} is missing; the component before this one writes it. "
+            "Run that component again."
+        )
+    with fileio.open(path, "r") as file:
+        return json.loads(file.read())

@@ -1,0 +1,214 @@
+"""Beam: every test user's target, ranked by the model that is served."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+
+from components import splits
+from components.histories import Histories, parse_histories
+from components.ranking_evaluator.config import EvaluationConfig
+from components.ranking_evaluator.served_model import ServedModel
+
+# kept: any item may be recommended; filtered: none of the user's history.
+SEEN_SETTINGS = ("kept", "filtered")
+
+# The newest 4 x max_length known items of a history, and unknown ones among
+# them, are sent. The model itself reads max_length known ones at most, so
+# its answer is that for the whole history.
+HISTORY_FACTOR = 4
+
+# How many of the recommended items each row of the rankings keeps.
+TOP_ITEMS = 10
+
+RANKINGS_SCHEMA = pa.schema(
+    [
+        ("user_id", pa.string()),
+        ("target_rule", pa.string()),
+        ("seen_items", pa.string()),
+        ("target_item", pa.string()),
+        ("rank", pa.int32()),
+        ("top_items", pa.list_(pa.string())),
+        ("target_is_cold", pa.bool_()),
+    ]
+)
+
+_POSITIONS = "positions"
+
+
+def text(raw: bytes) -> str:
+    """A raw id as text; bytes that are not UTF-8 are escaped."""
+    return raw.decode("utf-8", "backslashreplace")
+
+
+class RankTargets(beam.DoFn):
+    """Ranks the targets of a batch of users.
+
+    Main output: rows of `RANKINGS_SCHEMA`, one per test user, target rule
+    and seen setting; rank is null where the target is not among the largest
+    cutoff's items. With `filtered` a target that the user had before is
+    excluded with the rest of the history, so it counts as a miss. Tagged
+    output: ((rule, seen), {item: best position}) for coverage.
+    """
+
+    def __init__(
+        self,
+        model_directory: str,
+        catalogue: list[bytes],
+        split: splits.SplitConfig,
+        config: EvaluationConfig,
+        max_length: int,
+    ) -> None:
+        self._model_directory = model_directory
+        self._catalogue = catalogue
+        self._split = split
+        self._config = config
+        self._max_length = max_length
+
+    def setup(self) -> None:
+        self._model = ServedModel(self._model_directory, self._catalogue)
+
+    def process(self, serialized: list[bytes]) -> Iterator[Any]:
+        histories = parse_histories(serialized)
+        histories = histories.select(splits.test_users(histories, self._split))
+        if not histories.num_users:
+            return
+        for rule in self._config.targets:
+            targets = splits.target_positions(histories, rule)
+            inputs, before = requests(
+                histories, targets, HISTORY_FACTOR * self._max_length
+            )
+            for seen in SEEN_SETTINGS:
+                excluded = before if seen == "filtered" else [[]] * len(before)
+                answers = self._model.recommend(
+                    inputs, excluded, max(self._config.cutoffs)
+                )
+                yield from _rows(histories, targets, answers, rule, seen)
+                yield beam.pvalue.TaggedOutput(
+                    _POSITIONS, ((rule, seen), best_positions(answers))
+                )
+
+
+def requests(
+    histories: Histories, targets: np.ndarray, newest_known: int
+) -> tuple[list[list[bytes]], list[list[bytes]]]:
+    """What is sent for each user, given the position of the target.
+
+    Args:
+        histories: of the test users.
+        targets: [num_users] position of the target in each history.
+        newest_known: how many items known before the test cut to send.
+
+    Returns:
+        Histories before the target (oldest first, cut where newest_known
+        are reached), and all distinct items before the target.
+    """
+    inputs, before = [], []
+    for start, target in zip(histories.offsets[:-1], targets, strict=True):
+        end = start + target
+        known = np.flatnonzero(histories.item_indices[start:end] > 0)
+        cut = start
+        if len(known) > newest_known:
+            cut = start + known[-newest_known]
+        inputs.append(histories.item_ids[cut:end].tolist())
+        items = histories.item_ids[start:end].tolist()
+        before.append(list(dict.fromkeys(items)))
+    return inputs, before
+
+
+def _rows(
+    histories: Histories,
+    targets: np.ndarray,
+    answers: np.ndarray,
+    rule: str,
+    seen: str,
+) -> Iterator[dict[str, Any]]:
+    rows = histories.offsets[:-1] + targets
+    hits = answers == histories.item_ids[rows][:, np.newaxis]
+    ranks = np.where(hits.any(axis=1), hits.argmax(axis=1) + 1, 0)
+    for user, row in enumerate(rows):
+        yield {
+            "user_id": text(histories.user_ids[user]),
+            "target_rule": rule,
+            "seen_items": seen,
+            "target_item": text(histories.item_ids[row]),
+            "rank": int(ranks[user]) or None,
+            "top_items": [text(i) for i in answers[user, :TOP_ITEMS] if i],
+            "target_is_cold": bool(histories.item_indices[row] == 0),
+        }
+
+
+def best_positions(answers: np.ndarray) -> dict[bytes, int]:
+    """Each recommended item's best position, from 1, over all users."""
+    positions: dict[bytes, int] = {}
+    # From the last column to the first: the better position overwrites.
+    for column in range(answers.shape[1], 0, -1):
+        positions.update(dict.fromkeys(answers[:, column - 1], column))
+    positions.pop(b"", None)
+    return positions
+
+
+class MergePositions(beam.CombineFn):
+    """Merges `best_positions` of batches into those of all users."""
+
+    def create_accumulator(self) -> dict[bytes, int]:
+        return {}
+
+    def add_input(
+        self, accumulator: dict[bytes, int], element: dict[bytes, int]
+    ) -> dict[bytes, int]:
+        for item, position in element.items():
+            if position < accumulator.get(item, position + 1):
+                accumulator[item] = position
+        return accumulator
+
+    def merge_accumulators(
+        self, accumulators: Iterable[dict[bytes, int]]
+    ) -> dict[bytes, int]:
+        merged: dict[bytes, int] = {}
+        for accumulator in accumulators:
+            self.add_input(merged, accumulator)
+        return merged
+
+    def extract_output(self, accumulator: dict[bytes, int]) -> dict[bytes, int]:
+        return accumulator
+
+
+def distinct_items(
+    element: tuple[tuple[str, str], dict[bytes, int]], cutoffs: tuple[int, ...]
+) -> dict[str, Any]:
+    """Number of distinct items within each cutoff, for coverage."""
+    (rule, seen), positions = element
+    values = np.fromiter(positions.values(), np.int64)
+    return {
+        "target_rule": rule,
+        "seen_items": seen,
+        "distinct": {str(k): int((values <= k).sum()) for k in cutoffs},
+    }
+
+
+def rank_targets(
+    examples: beam.PCollection, fn: RankTargets, config: EvaluationConfig
+) -> tuple[beam.PCollection, beam.PCollection]:
+    """Applies `fn` to serialized transformed examples.
+
+    Returns:
+        Rows of `RANKINGS_SCHEMA`, and one `distinct_items` per target rule
+        and seen setting.
+    """
+    batches = examples | "Batch" >> beam.BatchElements(
+        min_batch_size=config.batch_size, max_batch_size=config.batch_size
+    )
+    outputs = batches | "RankTargets" >> beam.ParDo(fn).with_outputs(
+        _POSITIONS, main="rows"
+    )
+    distinct = (
+        outputs[_POSITIONS]
+        | "MergePositions" >> beam.CombinePerKey(MergePositions())
+        | "Distinct" >> beam.Map(distinct_items, cutoffs=config.cutoffs)
+    )
+    return outputs["rows"], distinct

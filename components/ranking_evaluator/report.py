@@ -1,0 +1,251 @@
+"""The evaluation as one self-contained HTML page."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jinja2
+
+from components.ranking_evaluator import plots
+from components.ranking_evaluator.blessing import metric_label
+
+_TEMPLATES = os.path.join(os.path.dirname(__file__), "templates")
+
+_NAMES = {
+    "model": "This model",
+    "random": "Random",
+    "popular_random": "PopRnd",
+    "most_popular": "Most popular",
+}
+
+_PACKAGES = (
+    "tfx",
+    "tensorflow",
+    "tf-keras",
+    "tensorflow-gnn",
+    "tensorflow-recommenders",
+    "apache-beam",
+)
+
+
+def render(
+    evaluation: Mapping[str, Any],
+    training: Mapping[str, Any],
+    ingest: Mapping[str, Any],
+    examples: Sequence[Mapping[str, Any]],
+    dataset: str,
+    configuration: Mapping[str, Any],
+) -> str:
+    """Renders the report.
+
+    Args:
+        evaluation: content of metrics.json.
+        training: content of the Trainer's training.json.
+        ingest: content of HistoryExampleGen's ingest.json.
+        examples: test users, from `examples.choose`.
+        dataset: name for the title.
+        configuration: `evaluation`, `split`, `model` and `training`
+            settings, nested mappings.
+
+    Returns:
+        HTML that loads nothing from anywhere.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    settings = configuration["evaluation"]
+    main = (settings["targets"][0], settings["seen_items"])
+    return environment.get_template("report.html.j2").render(
+        dataset=dataset,
+        profile=evaluation["profile"],
+        main=main,
+        blessing=_blessing_rows(evaluation["blessing"]),
+        headline=_headline(evaluation, main, min(settings["cutoffs"])),
+        tables=_tables(evaluation["metrics"], main),
+        curves=_curves(training),
+        splits=_split_rows(evaluation["splits"]),
+        cuts={
+            "Validation": date(evaluation["splits"]["validation_cut"]),
+            "Test": date(evaluation["splits"]["test_cut"]),
+        },
+        items=evaluation["splits"]["items"],
+        cold=evaluation["splits"]["test"]["cold_target_share"],
+        ingest=ingest,
+        examples=examples,
+        longest=max(settings["cutoffs"]),
+        settings=list(_flatten(configuration)),
+        versions=versions(),
+    )
+
+
+def date(seconds: int) -> str:
+    """ISO-8601 UTC; the time of day only where it is not midnight."""
+    moment = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
+    if moment.time() == datetime.time():
+        return moment.date().isoformat()
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide the numbers."""
+    found = {"Python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.2f}"
+
+
+def _ordered(metrics: Mapping[str, Any]) -> list[str]:
+    """Metric names by cutoff, NDCG, Recall, Coverage, MRR."""
+    kinds = ["ndcg", "recall", "coverage", "mrr"]
+
+    def key(name: str) -> tuple[int, int]:
+        kind, cutoff = name.split("_at_")
+        return (kinds.index(kind) == 3, int(cutoff) * 10 + kinds.index(kind))
+
+    return sorted((m for m in metrics if m != "intervals"), key=key)
+
+
+def _tables(
+    metrics: Mapping[str, Any], main: tuple[str, str]
+) -> list[dict[str, Any]]:
+    """One table per target rule and seen setting, the main one first."""
+    pairs = [(t, s) for t, by_seen in metrics["model"].items() for s in by_seen]
+    pairs.sort(key=lambda pair: (pair[0] != main[0], pair[1] != main[1]))
+    return [
+        {
+            "target": target,
+            "seen": seen,
+            "main": (target, seen) == main,
+            **_table({m: v[target][seen] for m, v in metrics.items()}),
+        }
+        for target, seen in pairs
+    ]
+
+
+def _table(by_model: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    columns = _ordered(by_model["model"])
+    best = {
+        c: max(v[c] for v in by_model.values())
+        for c in columns
+        # Random covers nearly everything: no achievement.
+        if not c.startswith("coverage")
+    }
+    rows = []
+    for model, values in by_model.items():
+        cells = []
+        for column in columns:
+            interval = values["intervals"].get(column)
+            cells.append(
+                {
+                    "value": _percent(values[column]),
+                    "interval": interval and [_percent(v) for v in interval],
+                    "best": values[column] == best.get(column),
+                }
+            )
+        rows.append({"name": _NAMES.get(model, model), "cells": cells})
+    return {"columns": [metric_label(c) for c in columns], "rows": rows}
+
+
+def _headline(
+    evaluation: Mapping[str, Any], main: tuple[str, str], cutoff: int
+) -> str:
+    """One sentence: the model beside most popular in the main setting."""
+    target, seen = main
+    name = f"ndcg_at_{cutoff}"
+    model = evaluation["metrics"]["model"][target][seen]
+    popular = evaluation["metrics"]["most_popular"][target][seen][name]
+    low, high = model["intervals"][name]
+    sentence = (
+        f"{metric_label(name)} on the {target} target is "
+        f"{_percent(model[name])} % (95 % interval {_percent(low)} to "
+        f"{_percent(high)} %)"
+    )
+    if popular > 0:
+        ratio = model[name] / popular
+        sentence += f", {ratio:.2f} times that of most popular"
+    return sentence + "."
+
+
+def _blessing_rows(blessing: Mapping[str, Any]) -> dict[str, Any]:
+    checks = [
+        {
+            "check": check["check"],
+            "value": _percent(check["value"]),
+            "required": _percent(check["required"]),
+            "passed": check["passed"],
+        }
+        for check in blessing["checks"]
+    ]
+    return {"blessed": blessing["blessed"], "checks": checks}
+
+
+def _split_rows(summary: Mapping[str, Any]) -> list[tuple[str, int, int]]:
+    names = {
+        "train": "Train (selection)",
+        "validation": "Validation",
+        "train_validation": "Train + validation (final fit)",
+        "test": "Test",
+    }
+    return [
+        (label, summary[name]["users"], summary[name]["rows"])
+        for name, label in names.items()
+    ]
+
+
+def _curves(training: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One figure per training phase that has epochs."""
+    captions = {
+        "selection": "Selection: trained up to the validation cut; the best "
+        "validation epoch is kept.",
+        "refit": "Refit: trained up to the test cut for the chosen number of "
+        "epochs; this model is measured.",
+    }
+    curves = []
+    for phase, values in training.get("phases", {}).items():
+        if not values.get("epochs"):
+            continue
+        epochs, best = values["epochs"], values.get("best_epoch")
+        seconds = sum(epoch.get("seconds") or 0.0 for epoch in epochs)
+        curves.append(
+            {
+                "svg": plots.training_curves(phase, epochs, best),
+                "caption": captions.get(phase, phase),
+                "epochs": len(epochs),
+                "seconds": f"{seconds:,.0f}",
+            }
+        )
+    return curves
+
+
+def _flatten(
+    settings: Mapping[str, Any], prefix: str = ""
+) -> list[tuple[str, str]]:
+    """Dotted keys and values of nested settings."""
+    flat: list[tuple[str, str]] = []
+    for key, value in settings.items():
+        if isinstance(value, (list, tuple)):
+            if any(isinstance(v, Mapping) for v in value):
+                value = {str(i): v for i, v in enumerate(value)}
+            else:
+                value = ", ".join(map(str, value))
+        if isinstance(value, Mapping):
+            flat += _flatten(value, f"{prefix}{key}.")
+        else:
+            flat.append((f"{prefix}{key}", str(value)))
+    return flat
