@@ -1,0 +1,1 @@
+"""TFDV validation that stops the run in words."""

@@ -1,0 +1,1 @@
+"""Beam ingest of interaction logs, one example per user."""

@@ -1,0 +1,206 @@
+"""What became of every log row: dead letters, counts and the verdict."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import gzip
+import json
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from tfx.dsl.io import fileio
+
+from components.history_example_gen import rows as reasons
+from components.history_example_gen.config import LogsConfig
+from components.history_example_gen.readers import LogsError
+from components.history_example_gen.rows import BadRow
+
+DEAD_LETTERS_FILE = "dead_letters.jsonl.gz"
+INGEST_FILE = "ingest.json"
+_SAMPLES = 3
+_SAMPLE_TEXT = 160
+_MEANING = {
+    reasons.WRONG_COLUMNS: "wrong number of columns",
+    reasons.UNCLOSED_QUOTE: "quote not closed on its line",
+    reasons.EMPTY_FIELD: "empty field",
+    reasons.NOT_UTF8: "not UTF-8",
+    reasons.UNREADABLE_TIME: "unreadable time",
+    reasons.IMPOSSIBLE_TIME: "time before 1970, too late or not finite",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class BlockAccount:
+    """Rows of one block of a file.
+
+    Attributes:
+        path: the file.
+        file_order: rank of the file by name.
+        first_line: of the block.
+        num_rows: usable and unusable rows; blank lines are no rows.
+        bad_rows: the unusable ones.
+    """
+
+    path: str
+    file_order: int
+    first_line: int
+    num_rows: int
+    bad_rows: list[BadRow]
+
+
+def write_dead_letters(folder: str, blocks: Iterable[BlockAccount]) -> None:
+    """Writes all unusable rows as gzipped JSON lines, in log order.
+
+    The fields are file, line, column, reason and row. The file is written
+    also where there is no such row.
+    """
+    ordered = sorted(blocks, key=lambda b: (b.file_order, b.first_line))
+    with (
+        fileio.open(os.path.join(folder, DEAD_LETTERS_FILE), "wb") as raw,
+        gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as stream,
+    ):
+        for block in ordered:
+            for bad in block.bad_rows:
+                letter = {
+                    "file": block.path,
+                    "line": bad.line,
+                    "column": bad.column,
+                    "reason": bad.reason,
+                    "row": bad.text,
+                }
+                text = json.dumps(letter, ensure_ascii=False)
+                stream.write(text.encode() + b"\n")
+
+
+def summarize(
+    blocks: list[BlockAccount],
+    num_files: int,
+    num_used: int,
+    num_users: int,
+    num_items: int,
+) -> dict[str, Any]:
+    """Counts of an ingest, the content of `ingest.json`.
+
+    Returns:
+        files, rows, used, users and items; `dead`: rows per reason;
+        `dead_columns`: rows per column, then per reason; `samples`: up to
+        three rows per column, as file:line and text.
+
+    Raises:
+        RuntimeError: rows were lost or doubled on the way (a bug).
+    """
+    dead: collections.Counter[str] = collections.Counter()
+    columns: dict[str, collections.Counter[str]] = {}
+    samples: dict[str, list[dict[str, Any]]] = {}
+    for block in sorted(blocks, key=lambda b: (b.file_order, b.first_line)):
+        for bad in block.bad_rows:
+            dead[bad.reason] += 1
+            counts = columns.setdefault(bad.column, collections.Counter())
+            counts[bad.reason] += 1
+            shown = samples.setdefault(bad.column, [])
+            if len(shown) < _SAMPLES:
+                where = f"{block.path}:{bad.line}"
+                shown.append({"where": where, "row": bad.text[:_SAMPLE_TEXT]})
+    num_rows = sum(block.num_rows for block in blocks)
+    if num_rows != num_used + dead.total():
+        raise RuntimeError(
+            f"{num_rows} rows were read, but {num_used} used and "
+            f"{dead.total()} set aside: some were lost or doubled."
+        )
+    return {
+        "files": num_files,
+        "rows": num_rows,
+        "used": num_used,
+        "dead": dict(dead),
+        "users": num_users,
+        "items": num_items,
+        "dead_columns": {name: dict(n) for name, n in columns.items()},
+        "samples": samples,
+    }
+
+
+def describe(ingest: dict[str, Any]) -> str:
+    """One line of counts."""
+    num_dead = sum(ingest["dead"].values())
+    why = ", ".join(
+        f"{_MEANING[reason]}: {count:,}"
+        for reason, count in sorted(ingest["dead"].items())
+    )
+    return (
+        f"HistoryExampleGen: {ingest['rows']:,} rows of {ingest['files']:,} "
+        f"files: {ingest['used']:,} used, {num_dead:,} set aside"
+        f"{f' ({why})' if why else ''}; {ingest['users']:,} users, "
+        f"{ingest['items']:,} items."
+    )
+
+
+def check(
+    ingest: dict[str, Any], config: LogsConfig, letters: str | None = None
+) -> None:
+    """Raises where the logs are empty or too many rows are unusable.
+
+    Args:
+        ingest: what `summarize` returned.
+        config: how the logs were read.
+        letters: path of the dead letters, for the message.
+
+    Raises:
+        LogsError: names the worst column, its count and share, and shows
+            three of its rows.
+    """
+    num_rows, num_dead = ingest["rows"], sum(ingest["dead"].values())
+    if not num_rows:
+        raise LogsError(
+            f"The log is empty: the {ingest['files']} files matching "
+            f"`logs.pattern` {config.pattern!r} in `logs.path` "
+            f"{config.path!r} have no rows. Point these keys to files with "
+            "events."
+        )
+    if num_dead <= config.max_bad_row_share * num_rows and ingest["used"]:
+        return
+    worst, counts = max(
+        ingest["dead_columns"].items(), key=lambda c: sum(c[1].values())
+    )
+    count = sum(counts.values())
+    why = ", ".join(
+        f"{_MEANING[reason]}: {n:,}" for reason, n in sorted(counts.items())
+    )
+    samples = "\n".join(
+        f"  {s['where']}: {s['row']}" for s in ingest["samples"][worst]
+    )
+    name = worst if worst == reasons.WHOLE_ROW else f"column `{worst}`"
+    raise LogsError(
+        f"{num_dead:,} of {num_rows:,} log rows ({num_dead / num_rows:.2%}) "
+        "cannot be used; `logs.max_bad_row_share` allows "
+        f"{config.max_bad_row_share:.2%}. Worst: {name}, {count:,} rows "
+        f"({count / num_rows:.2%} of all; {why}), such as\n{samples}\n"
+        f"{_advice(counts, config)}"
+        + (f" All of them, with their reasons: {letters}" if letters else "")
+    )
+
+
+def _advice(counts: dict[str, int], config: LogsConfig) -> str:
+    """What to do about the most frequent reason of the worst column."""
+    raise_share = "or raise `logs.max_bad_row_share` to go on without them."
+    match max(counts, key=lambda reason: counts[reason]):
+        case reasons.UNREADABLE_TIME | reasons.IMPOSSIBLE_TIME:
+            return (
+                f"Check `logs.time_unit` (now {config.time_unit}) and "
+                f"`logs.columns.timestamp`, repair the rows, {raise_share}"
+            )
+        case reasons.WRONG_COLUMNS:
+            return (
+                f"Check `logs.separator` (now {config.separator!r}), repair "
+                f"the rows, {raise_share}"
+            )
+        case reasons.UNCLOSED_QUOTE:
+            return (
+                "Set `logs.quotes: false` where a quote is a character like "
+                "any other, join fields broken over several lines, "
+                f"{raise_share}"
+            )
+        case reasons.NOT_UTF8:
+            return f"Convert the files to UTF-8, {raise_share}"
+    return f"Repair the rows, {raise_share}"
