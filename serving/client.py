@@ -1,0 +1,187 @@
+"""Asks a server (this one or TF Serving) for recommendations.
+
+    python -m serving.client --history id1,id2 --exclude id3 --k 10
+
+TensorFlow is imported by the first request only, so that the command line
+answers quickly and its logging can be silenced.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import grpc
+
+SIGNATURE = "recommend"
+
+
+class Recommendation(NamedTuple):
+    """An item and its score."""
+
+    item_id: str
+    score: float
+
+
+def connect(target: str) -> grpc.Channel:
+    """A channel to `host:port` that takes answers of any size."""
+    host = target.rsplit(":", 1)[0]
+    options = [("grpc.max_receive_message_length", -1)]
+    if host in ("localhost", "127.0.0.1", "[::1]"):
+        # gRPC would send even this through a proxy of the environment.
+        options.append(("grpc.enable_http_proxy", 0))
+    return grpc.insecure_channel(target, options=options)
+
+
+def recommend(
+    stub_or_target: Any,
+    history: Sequence[str],
+    exclude: Sequence[str] = (),
+    k: int = 10,
+    *,
+    model_name: str = "create",
+    version: int | None = None,
+    timeout: float = 10.0,
+) -> list[Recommendation]:
+    """The best items after one history.
+
+    Args:
+        stub_or_target: `PredictionServiceStub`, or `host:port` to connect to
+            for this one call.
+        history: item ids, oldest first; unknown ids are skipped.
+        exclude: item ids that must not come out.
+        k: how many items.
+        model_name: name of the served model.
+        version: version to ask, the newest without one.
+        timeout: seconds to wait for the answer.
+
+    Returns:
+        at most k items, best first; fewer where the catalogue has no more.
+
+    Raises:
+        grpc.RpcError: the server cannot be reached or refuses the request.
+    """
+    import tensorflow as tf
+    from tensorflow_serving.apis import (
+        predict_pb2,
+        prediction_service_pb2_grpc,
+    )
+
+    if isinstance(stub_or_target, str):
+        with connect(stub_or_target) as channel:
+            return recommend(
+                prediction_service_pb2_grpc.PredictionServiceStub(channel),
+                history,
+                exclude,
+                k,
+                model_name=model_name,
+                version=version,
+                timeout=timeout,
+            )
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = model_name
+    request.model_spec.signature_name = SIGNATURE
+    if version is not None:
+        request.model_spec.version.value = version
+    for name, ids in (("history", history), ("exclude", exclude)):
+        proto = tf.make_tensor_proto(list(ids), tf.string, [1, len(ids)])
+        request.inputs[name].CopyFrom(proto)
+    request.inputs["k"].CopyFrom(tf.make_tensor_proto(k, tf.int32))
+    outputs = stub_or_target.Predict(request, timeout=timeout).outputs
+    item_ids = tf.make_ndarray(outputs["item_ids"])[0]
+    scores = tf.make_ndarray(outputs["scores"])[0]
+    return [
+        Recommendation(item_id.decode("utf-8", "surrogateescape"), float(score))
+        for item_id, score in zip(item_ids, scores, strict=True)
+        if item_id
+    ]
+
+
+def explain(error: grpc.RpcError, target: str) -> str:
+    """One line on what went wrong and what to do."""
+    code, details = error.code(), " ".join(error.details().split())
+    if code == grpc.StatusCode.UNAVAILABLE:
+        return (
+            f"No server can be reached at {target}. Start one: python -m "
+            "serving.server --model_base_path DIR, or name another --target."
+        )
+    if code == grpc.StatusCode.NOT_FOUND:
+        return (
+            f"{target} does not serve that model or version: {details}. "
+            "See --model_name and --version."
+        )
+    if code == grpc.StatusCode.DEADLINE_EXCEEDED:
+        return f"{target} did not answer in time; raise --timeout."
+    return f"{target} refused the request: {code.name}: {details}"
+
+
+def format_table(recommendations: Sequence[Recommendation]) -> str:
+    """Rank, item id and score in columns."""
+    width = max([len("item id"), *(len(r.item_id) for r in recommendations)])
+    lines = [f"{'rank':>4}  {'item id':<{width}}  {'score':>10}"]
+    lines += [
+        f"{rank:>4}  {item_id:<{width}}  {score:>10.4f}"
+        for rank, (item_id, score) in enumerate(recommendations, start=1)
+    ]
+    return "\n".join(lines)
+
+
+def _item_ids(text: str) -> list[str]:
+    return [item_id for item_id in text.split(",") if item_id]
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, found {text!r}")
+    return int(text)
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m serving.client",
+        description="Asks a server for recommendations.",
+    )
+    add = parser.add_argument
+    add(
+        "--history",
+        type=_item_ids,
+        required=True,
+        help="item ids, oldest first, comma-separated; may be empty",
+    )
+    add("--exclude", type=_item_ids, default=[], help="ids to leave out")
+    add("--k", type=_positive, default=10, help="number of items")
+    add("--target", default="127.0.0.1:8500", help="host:port of the server")
+    add("--model_name", default="create")
+    add("--version", type=int, help="the newest without it")
+    add("--timeout", type=float, default=10.0, help="seconds")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints a table of recommendations; returns the exit code."""
+    flags = _parse(arguments)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    warnings.simplefilter("ignore", FutureWarning)
+    try:
+        recommendations = recommend(
+            flags.target,
+            flags.history,
+            flags.exclude,
+            flags.k,
+            model_name=flags.model_name,
+            version=flags.version,
+            timeout=flags.timeout,
+        )
+    except grpc.RpcError as error:
+        print(f"error: {explain(error, flags.target)}", file=sys.stderr)
+        return 1
+    print(format_table(recommendations))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

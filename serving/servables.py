@@ -1,0 +1,205 @@
+"""One loaded version of a model: checks requests, runs its signatures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+import grpc
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2
+from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+from tensorflow_serving.apis import model_pb2, predict_pb2
+
+from serving import warmup
+from serving.errors import ServingError, from_tensorflow, invalid
+
+SAVED_MODEL_FILE = "saved_model.pb"
+DEFAULT_SIGNATURE = "serving_default"
+SERVE_TAG = "serve"
+
+# TF Serving fills the typed fields, and clients read `float_val` directly;
+# `tf.make_tensor_proto` would pack numbers into `tensor_content`.
+_FIELDS = {
+    tf.float32: "float_val",
+    tf.float64: "double_val",
+    tf.int32: "int_val",
+    tf.int64: "int64_val",
+    tf.bool: "bool_val",
+    tf.string: "string_val",
+}
+
+
+class Servable:
+    """A version of a model in memory.
+
+    Args:
+        name: model name.
+        version: number of the version.
+        path: its folder, local or remote.
+
+    Raises:
+        OSError, ValueError, tf.errors.OpError: the folder holds no SavedModel
+            that can be loaded for serving.
+    """
+
+    def __init__(self, name: str, version: int, path: str) -> None:
+        self.name = name
+        self.version = version
+        self.path = path
+        self.signature_defs = _read_signature_defs(path)
+        self._loaded = tf.saved_model.load(path, tags=[SERVE_TAG])
+
+    def warm_up(self) -> None:
+        """Replays the recorded requests.
+
+        Raises:
+            ServingError: the model cannot answer one of them.
+        """
+        for request in warmup.read(self.path):
+            self.predict(request)
+
+    def signature(self, name: str) -> meta_graph_pb2.SignatureDef:
+        """The signature of that name, "" for `serving_default`.
+
+        Raises:
+            ServingError: FAILED_PRECONDITION, there is none.
+        """
+        name = name or DEFAULT_SIGNATURE
+        if name not in self.signature_defs or name not in (
+            self._loaded.signatures
+        ):
+            raise ServingError(
+                grpc.StatusCode.FAILED_PRECONDITION,
+                f'Serving signature key "{name}" not found.',
+            )
+        return self.signature_defs[name]
+
+    def model_spec(self, signature_name: str = "") -> model_pb2.ModelSpec:
+        """What answers: name, effective version and signature."""
+        spec = model_pb2.ModelSpec(
+            name=self.name, signature_name=signature_name
+        )
+        spec.version.value = self.version
+        return spec
+
+    def predict(
+        self, request: predict_pb2.PredictRequest
+    ) -> predict_pb2.PredictResponse:
+        """Answers a request; thread-safe.
+
+        Raises:
+            ServingError: unknown signature, inputs that do not fit it, or an
+                operation of the model failed.
+        """
+        name = request.model_spec.signature_name or DEFAULT_SIGNATURE
+        signature = self.signature(name)
+        wanted = _wanted_outputs(signature, request.output_filter)
+        try:
+            outputs = self._loaded.signatures[name](
+                **_read_inputs(signature, request)
+            )
+        except tf.errors.OpError as error:
+            raise from_tensorflow(error) from error
+        response = predict_pb2.PredictResponse(model_spec=self.model_spec(name))
+        for alias in wanted:
+            response.outputs[alias].CopyFrom(_to_proto(outputs[alias]))
+        return response
+
+
+def _read_signature_defs(path: str) -> dict[str, meta_graph_pb2.SignatureDef]:
+    file = os.path.join(path, SAVED_MODEL_FILE)
+    with tf.io.gfile.GFile(file, "rb") as stream:
+        saved_model = saved_model_pb2.SavedModel.FromString(stream.read())
+    for meta_graph in saved_model.meta_graphs:
+        if SERVE_TAG in meta_graph.meta_info_def.tags:
+            return dict(meta_graph.signature_def)
+    raise ValueError(f"{file} holds no graph with the tag {SERVE_TAG!r}.")
+
+
+def _read_inputs(
+    signature: meta_graph_pb2.SignatureDef,
+    request: predict_pb2.PredictRequest,
+) -> dict[str, tf.Tensor]:
+    """Tensors by alias, after the checks that TF Serving makes."""
+    sent, expected = set(request.inputs), set(signature.inputs)
+    if len(sent) != len(expected):
+        raise invalid(
+            f"input size does not match signature: {len(sent)}!="
+            f"{len(expected)} len({_names(sent)}) != len({_names(expected)}). "
+            f"Sent extra: {_names(sent - expected)}. "
+            f"Missing but required: {_names(expected - sent)}."
+        )
+    for alias in sorted(sent - expected):
+        raise invalid(
+            f"input tensor alias not found in signature: {alias}. Inputs "
+            f"expected to be in the set {_names(expected)}."
+        )
+    return {
+        alias: _from_proto(alias, proto, signature.inputs[alias])
+        for alias, proto in request.inputs.items()
+    }
+
+
+def _wanted_outputs(
+    signature: meta_graph_pb2.SignatureDef, output_filter: Iterable[str]
+) -> list[str]:
+    """Aliases to answer: those of the filter, or all without one."""
+    wanted: list[str] = []
+    for alias in output_filter:
+        if alias not in signature.outputs:
+            raise invalid(
+                f"output tensor alias not found in signature: {alias} Outputs "
+                f"expected to be in the set {_names(signature.outputs)}."
+            )
+        if alias in wanted:
+            raise invalid(f"duplicate output tensor alias: {alias}")
+        wanted.append(alias)
+    return wanted or sorted(signature.outputs)
+
+
+def _from_proto(
+    alias: str,
+    proto: tensor_pb2.TensorProto,
+    info: meta_graph_pb2.TensorInfo,
+) -> tf.Tensor:
+    if proto.dtype != info.dtype:
+        raise invalid(
+            f"Expects input {alias} to be {_dtype(info.dtype)} but "
+            f"{_dtype(proto.dtype)} is provided"
+        )
+    try:
+        tensor = tf.io.parse_tensor(proto.SerializeToString(), info.dtype)
+    except tf.errors.OpError as error:
+        raise invalid(f"tensor parsing error: {alias}") from error
+    expected = tf.TensorShape(info.tensor_shape)
+    if not expected.is_compatible_with(tensor.shape):
+        raise invalid(
+            f"Expects input {alias} of shape {expected}, found {tensor.shape}"
+        )
+    return tensor
+
+
+def _dtype(number: int) -> str:
+    try:
+        return tf.dtypes.as_dtype(number).name
+    except TypeError:
+        return f"unknown dtype {number}"
+
+
+def _to_proto(tensor: tf.Tensor) -> tensor_pb2.TensorProto:
+    values: np.ndarray = tensor.numpy()
+    field = _FIELDS.get(tensor.dtype)
+    if field is None:
+        return tf.make_tensor_proto(values)
+    proto = tensor_pb2.TensorProto(
+        dtype=tensor.dtype.as_datatype_enum,
+        tensor_shape=tensor.shape.as_proto(),
+    )
+    getattr(proto, field).extend(np.ravel(values).tolist())
+    return proto
+
+
+def _names(aliases: Iterable[str]) -> str:
+    return "{" + ",".join(sorted(aliases)) + "}"
