@@ -8,6 +8,8 @@ of METHODS 1.1 with switches for the stricter `sound` profile.
 from __future__ import annotations
 
 import dataclasses
+import datetime
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,6 +50,44 @@ class SplitConfig:
                 raise ValueError(f"`{name}` must be at least 1.")
         if self.min_test_history < 0:
             raise ValueError("`min_test_history` must not be negative.")
+        self._check_dates()
+
+    def _check_dates(self) -> None:
+        cuts = [
+            date_cut(getattr(self, name), name)
+            for name in ("validation_date", "test_date")
+            if getattr(self, name) is not None
+        ]
+        if len(cuts) == 2 and cuts[0] >= cuts[1]:
+            raise ValueError(
+                "`validation_date` must lie before `test_date`, found "
+                f"{self.validation_date} and {self.test_date}."
+            )
+
+
+def date_cut(text: str, key: str) -> int:
+    """Unix seconds of an ISO-8601 date or time; UTC where no zone is given.
+
+    A date alone is its midnight. Events at the cut itself lie before it.
+
+    Args:
+        text: for example `2014-03-07` or `2014-03-07T12:00:00Z`.
+        key: name of the setting, for the message.
+
+    Raises:
+        ValueError: `text` is no such date.
+    """
+    try:
+        # Python 3.10 reads +00:00 but not the Z.
+        moment = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError as error:
+        raise ValueError(
+            f"`{key}` must be an ISO-8601 date or time such as 2014-03-07 or "
+            f"2014-03-07T12:00:00Z, found {text!r}."
+        ) from error
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=datetime.timezone.utc)
+    return math.floor(moment.timestamp())
 
 
 def train_users(histories: Histories, config: SplitConfig) -> np.ndarray:

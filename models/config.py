@@ -24,7 +24,8 @@ class SequentialConfig:
     """The sequential tower (paper section 3.3).
 
     `max_length` counts events of a training sequence: max_length - 1 inputs
-    and as many shifted targets.
+    and as many shifted targets. `dropout` applies to the inputs and to the
+    result of every sublayer, `attention_dropout` to the attention weights.
     """
 
     encoder: str = "sasrec"
@@ -33,14 +34,16 @@ class SequentialConfig:
     num_heads: int = 1
     feed_forward_dim: int = 64
     dropout: float = 0.5
-    norm: str = "pre"
-    activation: str = "relu"
+    attention_dropout: float = 0.0
+    norm: str = "post"
+    activation: str = "gelu"
 
     def __post_init__(self) -> None:
         _one_of("encoder", self.encoder, "sasrec")
         _one_of("norm", self.norm, "pre", "post")
         _one_of("activation", self.activation, "relu", "gelu")
         _between("dropout", self.dropout, 0.0, 0.99)
+        _between("attention_dropout", self.attention_dropout, 0.0, 0.99)
         if self.max_length < 2:
             raise ValueError("`max_length` must be at least 2.")
         for name in ("num_blocks", "num_heads", "feed_forward_dim"):

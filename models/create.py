@@ -56,7 +56,9 @@ class Create(tf.keras.Model):
         self.items = ItemEmbedding(
             num_items, config.embedding_dim, config.init_stddev, seed * 1000
         )
-        self.sequential = SASRec(self.items, config.sequential, seed * 1000 + 1)
+        self.sequential = SASRec(
+            self.items, config.sequential, config.init_stddev, seed * 1000 + 1
+        )
         self.graph: LightGCN | None = None
         if config.graph.encoder == "lightgcn":
             if adjacency is None:

@@ -24,11 +24,16 @@ class SASRec(tf.keras.layers.Layer):
     Args:
         items: the shared item table.
         config: sizes; `max_length - 1` positions are known.
+        init_stddev: of the item table's start, which the positions' follows.
         seed: of the start values.
     """
 
     def __init__(
-        self, items: ItemEmbedding, config: SequentialConfig, seed: int
+        self,
+        items: ItemEmbedding,
+        config: SequentialConfig,
+        init_stddev: float,
+        seed: int,
     ) -> None:
         super().__init__(name="sasrec")
         dim = items.embedding_dim
@@ -37,8 +42,9 @@ class SASRec(tf.keras.layers.Layer):
         self.positions = self.add_weight(
             name="positions",
             shape=(self.max_inputs, dim),
+            # as large as the item vectors they are added to, see `call`
             initializer=tf.keras.initializers.TruncatedNormal(
-                stddev=0.02, seed=seed
+                stddev=init_stddev * dim**0.5, seed=seed
             ),
         )
         self.dropout = StatelessDropout(config.dropout, 0)

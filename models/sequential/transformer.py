@@ -91,7 +91,10 @@ class TransformerBlock(tf.keras.layers.Layer):
         rate, first = config.dropout, 3 * number + 1
         self.pre_norm = config.norm == "pre"
         self.attention = SelfAttention(
-            dim, config.num_heads, StatelessDropout(rate, first), seed
+            dim,
+            config.num_heads,
+            StatelessDropout(config.attention_dropout, first),
+            seed,
         )
         self.expand = tf.keras.layers.Dense(
             config.feed_forward_dim,

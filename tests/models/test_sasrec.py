@@ -12,10 +12,16 @@ from models.sequential.transformer import StatelessDropout
 
 def _tower(**settings):
     config = SequentialConfig(
-        **{"max_length": 7, "num_heads": 2, "dropout": 0.5, **settings}
+        **{
+            "max_length": 7,
+            "num_heads": 2,
+            "dropout": 0.5,
+            "attention_dropout": 0.5,
+            **settings,
+        }
     )
     items = ItemEmbedding(20, 8, 0.5, seed=1)
-    return SASRec(items, config, seed=2)
+    return SASRec(items, config, 0.5, seed=2)
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])

@@ -1,0 +1,1 @@
+"""The user-item graph of each fit period as a GraphTensor."""

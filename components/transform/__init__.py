@@ -1,0 +1,1 @@
+"""Cut times, vocabularies and indices for the stock Transform."""

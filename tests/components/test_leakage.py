@@ -1,0 +1,186 @@
+"""Nothing after a cut may influence anything learned before it."""
+
+import random
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from components.graph_builder.config import GraphConfig
+from components.periods import PERIODS, fit_windows
+from components.splits import SplitConfig
+from tests.components import helpers
+from tests.components.helpers import Log
+
+VALIDATION_CUT, TEST_CUT, END = 60, 80, 100
+# Whether a user counts must not depend on events to come, so these take the
+# strict minimum numbers of events.
+STRICT = SplitConfig(
+    validation_date=f"1970-01-01T00:01:{VALIDATION_CUT - 60:02}Z",
+    test_date=f"1970-01-01T00:01:{TEST_CUT - 60:02}Z",
+    min_user_events=1,
+    min_development_events=2,
+    refit_users="development",
+)
+QUANTILES = SplitConfig(test_quantile=0.7, validation_quantile=0.8)
+
+Event = tuple[str, int]
+
+
+def a_log() -> Log:
+    """Fifteen users, some of whom come late, over twenty items."""
+    source = random.Random(7)
+    log: Log = {}
+    for user in range(15):
+        start = source.choice([0, 0, 50, 70])
+        times = sorted(source.randint(start, END) for _ in range(8))
+        log[f"user{user}"] = [
+            (f"item{source.randint(0, 11 + time // 12)}", time)
+            for time in times
+        ]
+    return log
+
+
+def edited(log: Log, edit: Callable[[list[Event]], list[Event]]) -> Log:
+    return {user: events for user in log if (events := edit(log[user]))}
+
+
+def removed(log: Log, low: int, high: int) -> Log:
+    """Without the events in (low, high]."""
+    return edited(
+        log, lambda events: [e for e in events if not low < e[1] <= high]
+    )
+
+
+def changed(log: Log, low: int, high: int) -> Log:
+    """Other items and times for the events in (low, high]."""
+    source = random.Random(1)
+
+    def edit(events: list[Event]) -> list[Event]:
+        return [
+            (f"item{source.randint(0, 40)}", source.randint(low + 1, high))
+            if low < time <= high
+            else (item, time)
+            for item, time in events
+        ]
+
+    return edited(log, edit)
+
+
+def added(log: Log, low: int, high: int) -> Log:
+    """More events in (low, high], also of new users and with new items."""
+    source = random.Random(2)
+    more = dict(log)
+    for user in (*list(log)[::2], "new user 1", "a new user 2"):
+        more[user] = log.get(user, []) + [
+            (item, source.randint(low + 1, high))
+            for item in ("item1", "new item", "a new item", "item1")
+        ]
+    return more
+
+
+def moved_later(log: Log, low: int, high: int) -> Log:
+    """Other items for events after `low`, and up to 20 seconds later."""
+    source = random.Random(3)
+
+    def edit(events: list[Event]) -> list[Event]:
+        return [
+            (f"item{source.randint(0, 40)}", time + source.randint(0, 20))
+            if time > low
+            else (item, time)
+            for item, time in events
+        ]
+
+    return edited(log, edit)
+
+
+def learned(log: Log, split: SplitConfig, directory) -> dict:
+    """All that a model is fitted on, by period."""
+    data = helpers.transform(log, split, directory)
+    graphs = helpers.graphs(data, split, GraphConfig(newest=4))
+    return {
+        period: {
+            "items": data.items(period),
+            "users": data.users(period),
+            "examples": examples(data.histories, split, period),
+            "graph": graph_columns(graphs[period]),
+        }
+        for period in PERIODS
+    } | {"test_cut": data.histories.test_cut}
+
+
+def examples(histories, split: SplitConfig, period: str) -> list:
+    fit = fit_windows(histories, split, period, 4)
+    return [
+        (
+            histories.user_ids[user],
+            histories.user_indices[user],
+            histories.item_ids[rows].tolist(),
+            histories.item_indices[rows].tolist(),
+            histories.timestamps[rows].tolist(),
+        )
+        for user, rows in zip(
+            fit.user_positions,
+            np.split(fit.rows, fit.offsets[1:-1]),
+            strict=True,
+        )
+    ]
+
+
+def graph_columns(graph) -> dict:
+    edges = graph.edge_sets["interacts"]
+    return {
+        "nodes": [
+            graph.node_sets[name]["id"].numpy().tolist()
+            for name in ("user", "item")
+        ],
+        "source": edges.adjacency.source.numpy().tolist(),
+        "target": edges.adjacency.target.numpy().tolist(),
+        "weight": edges["weight"].numpy().tolist(),
+        "timestamp": edges["timestamp"].numpy().tolist(),
+    }
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory):
+    return learned(a_log(), STRICT, tmp_path_factory.mktemp("strict"))
+
+
+def test_the_log_has_what_could_leak(strict):
+    # Users and items of each period, so that the tests below can fail.
+    first, second = (strict[period] for period in PERIODS)
+    for kind in ("items", "users"):
+        assert 0 < len(first[kind]) < len(second[kind])
+    assert first["examples"] != second["examples"]
+    log = a_log()
+    last = {item for e in log.values() for item, time in e if time > TEST_CUT}
+    assert last - {item.decode() for item in second["items"]}
+
+
+@pytest.mark.parametrize("edit", [removed, changed, added])
+def test_events_after_the_test_cut_change_nothing(edit, strict, tmp_path):
+    log = edit(a_log(), TEST_CUT, END)
+    assert log != a_log()
+    assert learned(log, STRICT, tmp_path) == strict
+
+
+@pytest.mark.parametrize("edit", [removed, changed, added])
+def test_events_after_the_validation_cut_change_nothing_of_train(
+    edit, strict, tmp_path
+):
+    log = edit(a_log(), VALIDATION_CUT, TEST_CUT)
+    if edit is removed:
+        # A period without events is an error of its own.
+        log = log | {"user0": a_log()["user0"]}
+    found = learned(log, STRICT, tmp_path)
+    assert found["train"] == strict["train"]
+    assert found["train_validation"] != strict["train_validation"]
+
+
+def test_later_and_other_events_after_quantile_cuts_change_nothing(tmp_path):
+    before = learned(a_log(), QUANTILES, tmp_path / "before")
+    log = moved_later(a_log(), before["test_cut"], END)
+    after = learned(log, QUANTILES, tmp_path / "after")
+    assert log != a_log()
+    for period in PERIODS:
+        assert after[period] == before[period]

@@ -1,0 +1,196 @@
+import dataclasses
+import datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from components import splits
+from components.splits import SplitConfig
+from components.transform import analyzers, vocabularies
+from components.transform.analyzers import CountTimestamps, QuantileCut
+from tests.components import helpers
+
+# float32 knows seconds of this size to 128 s only.
+T0 = 1_400_000_001
+
+#                     position in history: 0         1         2         3
+LOG = {
+    "u1": [("a", T0 + 10), ("b", T0 + 20), ("a", T0 + 30), ("c", T0 + 40)],
+    b"\xffu2\r": [("b", T0 + 10), ("c", T0 + 20), ("d", T0 + 50)],
+    "u3": [("e\n", T0 + 30), ("c", T0 + 60)],
+    "u4": [("a", T0 + 20), ("g", T0 + 40), ("f", T0 + 70), ("a", T0 + 80)],
+}
+U2 = b"\xffu2\r"
+
+# Eleven events of users with three or more: 10 10 20 20 20 30 40 40 50 70 80.
+# Position 7.5 is 45. Up to there users with two or more have 10 10 20 20 20
+# 30 40 40; position 5.25 is 32.5, floored to 32.
+QUANTILES = SplitConfig(
+    test_quantile=0.75,
+    validation_quantile=0.75,
+    min_user_events=3,
+    min_development_events=2,
+)
+
+
+@pytest.fixture(scope="module")
+def by_quantile(tmp_path_factory):
+    return helpers.transform(LOG, QUANTILES, tmp_path_factory.mktemp("t"))
+
+
+@pytest.fixture(scope="module")
+def by_date(tmp_path_factory):
+    """No event lies between the cuts; the input is sparse."""
+    split = dataclasses.replace(
+        QUANTILES, validation_date=iso(T0 + 40), test_date=iso(T0 + 45)
+    )
+    directory = tmp_path_factory.mktemp("t")
+    return helpers.transform(LOG, split, directory, ragged=False)
+
+
+def iso(seconds: int) -> str:
+    moment = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def by_user(data, values) -> dict:
+    return dict(zip(data.histories.user_ids, values.tolist(), strict=True))
+
+
+def item_rows(data) -> dict:
+    histories = data.histories
+    rows = np.split(histories.item_indices, histories.offsets[1:-1])
+    return {
+        user: row.tolist()
+        for user, row in zip(histories.user_ids, rows, strict=True)
+    }
+
+
+def test_cuts_are_floored_quantiles_of_the_users_that_count(by_quantile):
+    assert by_quantile.histories.test_cut == T0 + 45
+    assert by_quantile.histories.validation_cut == T0 + 32
+
+
+def test_events_before_each_cut(by_quantile):
+    histories = by_quantile.histories
+    assert by_user(by_quantile, histories.num_train_events) == {
+        b"u1": 3, U2: 2, b"u3": 1, b"u4": 1,
+    }  # fmt: skip
+    assert by_user(by_quantile, histories.num_development_events) == {
+        b"u1": 4, U2: 2, b"u3": 1, b"u4": 2,
+    }  # fmt: skip
+
+
+def test_item_vocabularies_by_frequency(by_quantile):
+    # Up to the validation cut: a 3 times, b 2, c and e once.
+    train = [b"a", b"b", b"e\n", b"c"]
+    assert by_quantile.items("train") == train
+    assert by_quantile.items("train_validation") == [*train, b"g"]
+
+
+def test_item_indices_are_rows_of_the_concatenation(by_quantile):
+    assert item_rows(by_quantile) == {
+        b"u1": [1, 2, 1, 4],
+        U2: [2, 4, 0],
+        b"u3": [3, 4],
+        b"u4": [1, 5, 0, 1],
+    }
+
+
+def test_user_vocabularies_and_indices(by_quantile):
+    # u3 has two events only, u4 only one before the validation cut.
+    assert by_quantile.users("train") == [U2, b"u1"]
+    assert by_quantile.users("train_validation") == [U2, b"u1", b"u4"]
+    indices = by_user(by_quantile, by_quantile.histories.user_indices)
+    assert indices == {U2: 0, b"u1": 1, b"u4": 2, b"u3": -1}
+
+
+def test_histories_pass_unchanged(by_quantile):
+    histories = by_quantile.histories
+    user = list(histories.user_ids).index(b"u4")
+    start, end = histories.offsets[user : user + 2]
+    assert histories.item_ids[start:end].tolist() == [b"a", b"g", b"f", b"a"]
+    assert histories.timestamps[start:end].tolist() == [
+        T0 + 20, T0 + 40, T0 + 70, T0 + 80,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("data", ["by_quantile", "by_date"])
+def test_users_of_the_table_are_those_of_the_split_rules(data, request):
+    data = request.getfixturevalue(data)
+    histories = data.histories
+    everyone = dataclasses.replace(QUANTILES, refit_users="development")
+    for period, rule in (
+        ("train", splits.train_users(histories, QUANTILES)),
+        ("train_validation", splits.refit_users(histories, everyone)),
+    ):
+        assert set(data.users(period)) == set(histories.user_ids[rule])
+        indices = histories.user_indices[rule]
+        assert sorted(indices) == list(range(rule.sum()))
+
+
+def test_an_event_at_the_cut_lies_before_it(by_date):
+    assert by_date.histories.validation_cut == T0 + 40
+    assert by_user(by_date, by_date.histories.num_train_events) == {
+        b"u1": 4, U2: 2, b"u3": 1, b"u4": 2,
+    }  # fmt: skip
+
+
+def test_nothing_new_between_the_cuts(by_date):
+    assert by_date.items("train_validation") == by_date.items("train")
+    assert by_date.users("train_validation") == by_date.users("train")
+    rows = item_rows(by_date)
+    assert rows[b"u4"][2] == 0
+    assert rows[U2][2] == 0
+    known = by_date.items("train")
+    assert [known[row - 1] for row in rows[b"u1"]] == [b"a", b"b", b"a", b"c"]
+
+
+def test_unknown_period_is_refused(by_date):
+    with pytest.raises(ValueError, match="train or train_validation.*'test'"):
+        vocabularies.read_item_ids(by_date.transform_graph, "test")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_quantile_is_that_of_pandas(seed):
+    generator = np.random.default_rng(seed)
+    events = T0 + generator.integers(
+        0, 10**seed % 99_999_999 + 1, 1 + 37 * seed
+    )
+    values, counts = np.unique(events, return_counts=True)
+    for quantile in (0.29, 0.5, 0.8, 0.9, 0.95, *generator.uniform(size=20)):
+        expected = pd.Series(events).quantile(quantile)
+        found = analyzers.quantile_of_counts(values, counts, quantile)
+        assert found == expected
+
+
+def test_counts_do_not_depend_on_how_batches_are_merged():
+    events = T0 + np.random.default_rng(0).integers(0, 50, 1000)
+    count = CountTimestamps()
+    accumulators = [count.create_accumulator() for _ in range(4)]
+    for number, batch in enumerate(np.array_split(events, 13)):
+        accumulators[number % 4] = count.add_input(
+            accumulators[number % 4], (batch,)
+        )
+    values, counts = count.extract_output(
+        count.merge_accumulators(reversed(accumulators))
+    )
+    expected_values, expected_counts = np.unique(events, return_counts=True)
+    np.testing.assert_array_equal(values, expected_values)
+    np.testing.assert_array_equal(counts, expected_counts)
+    assert values.dtype == np.int64
+
+
+def test_no_events_to_take_a_cut_from():
+    cut = QuantileCut("test", 0.8, "user with at least 3 events")
+    nothing = CountTimestamps().create_accumulator()
+    with pytest.raises(ValueError, match="test cut.*at least 3 events"):
+        analyzers.cut_of_counts(nothing, cut)
+
+
+def test_test_quantile_before_the_validation_date():
+    cut = QuantileCut("test", 0.8, "user", after=T0)
+    counts = np.array([T0]), np.array([5])
+    with pytest.raises(ValueError, match=f"is {T0}.*validation date {T0}"):
+        analyzers.cut_of_counts(counts, cut)
