@@ -1,0 +1,229 @@
+"""The settings of one pipeline: the packages' dataclasses in one tree.
+
+config = load_config("pipeline/configs/demo.yaml", ["training.seed=1"])
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from components.graph_builder.config import GraphConfig
+from components.history_example_gen.config import LogsConfig
+from components.ranking_evaluator.config import EvaluationConfig
+from components.splits import SplitConfig
+from models.config import ModelConfig, TrainingConfig
+from models.settings import SettingsError, from_mapping
+from pipeline.yaml_tree import Places, place_of, read_tree
+from serving.config import ServingConfig
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+BASELINES = ("random", "popular_random", "most_popular")
+
+
+@dataclasses.dataclass(frozen=True)
+class BeamConfig:
+    """How Beam's DirectRunner works on this machine.
+
+    `num_workers` 0 means one per core and, like any number above 1, needs
+    threads or processes.
+    """
+
+    running_mode: str = "in_memory"
+    num_workers: int = 1
+
+    def __post_init__(self) -> None:
+        modes = ("in_memory", "multi_threading", "multi_processing")
+        if self.running_mode not in modes:
+            raise ValueError(
+                f"`running_mode` must be one of {', '.join(modes)}, found "
+                f"{self.running_mode!r}."
+            )
+        if self.num_workers < 0:
+            raise ValueError(
+                "`num_workers` must not be negative (0: one per core), found "
+                f"{self.num_workers}."
+            )
+        if self.running_mode == "in_memory" and self.num_workers != 1:
+            raise ValueError(
+                f"`num_workers` {self.num_workers} has no effect with "
+                "`running_mode: in_memory`; set it to 1 or choose "
+                "multi_threading or multi_processing."
+            )
+
+    def pipeline_args(self) -> list[str]:
+        """The arguments TFX hands to every Beam pipeline."""
+        return [
+            f"--direct_running_mode={self.running_mode}",
+            f"--direct_num_workers={self.num_workers}",
+        ]
+
+
+@dataclasses.dataclass(frozen=True)
+class PipelineConfig:
+    """Everything one pipeline is made from.
+
+    Attributes:
+        name: pipeline name; its runs lie in `<runs_dir>/<name>/`.
+        dataset: name of the data in reports.
+        profile: label of the evaluation rules in reports (paper, sound or
+            a name of your own); the rules themselves are `split`,
+            `evaluation` and `model.sequential.max_length`.
+        logs: which log files are read, and how.
+        split: which events are train, validation and test.
+        graph: which events become edges.
+        model: the two towers and their losses.
+        training: optimisation and schedule.
+        evaluation: what is measured, and when a model is blessed.
+        serving: name and answer length of the pushed model.
+        beam: how Beam works on this machine.
+        runs_dir: folder of all runs, relative to the repository root.
+    """
+
+    name: str
+    dataset: str
+    profile: str = "sound"
+    logs: LogsConfig = dataclasses.field(default_factory=LogsConfig)
+    split: SplitConfig = dataclasses.field(default_factory=SplitConfig)
+    graph: GraphConfig = dataclasses.field(default_factory=GraphConfig)
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+    evaluation: EvaluationConfig = dataclasses.field(
+        default_factory=EvaluationConfig
+    )
+    serving: ServingConfig = dataclasses.field(default_factory=ServingConfig)
+    beam: BeamConfig = dataclasses.field(default_factory=BeamConfig)
+    runs_dir: str = "runs"
+
+    def __post_init__(self) -> None:
+        for field in ("name", "profile"):
+            value = getattr(self, field)
+            if not re.fullmatch(r"[a-z0-9_-]+", value):
+                raise ValueError(
+                    f"`{field}` may hold lower-case letters, digits, `_` and "
+                    f"`-`, found {value!r}."
+                )
+        self._check_towers()
+        self._check_thresholds()
+
+    @property
+    def exclude_history(self) -> bool:
+        """Whether serving_default leaves out what the user has already.
+
+        What is measured in the main setting is what is served.
+        """
+        return self.evaluation.seen_items == "filtered"
+
+    def _check_towers(self) -> None:
+        if self.model.graph.encoder != "none":
+            return
+        if self.model.alignment.kind != "none":
+            raise ValueError(
+                "`model.alignment.kind` must be none where "
+                "`model.graph.encoder` is none: there is no graph user "
+                f"vector to align with, found {self.model.alignment.kind!r}."
+            )
+        if self.training.warmup_epochs:
+            raise ValueError(
+                "`training.warmup_epochs` must be 0 where "
+                "`model.graph.encoder` is none: the graph tower is what is "
+                f"warmed up, found {self.training.warmup_epochs}."
+            )
+
+    def _check_thresholds(self) -> None:
+        evaluation = self.evaluation
+        for index, threshold in enumerate(evaluation.thresholds):
+            where = f"evaluation.thresholds[{index}]"
+            match = re.fullmatch(
+                r"(ndcg|recall|coverage|mrr)_at_(\d+)", threshold.metric
+            )
+            if not match:
+                raise ValueError(
+                    f"`{where}.metric` must be ndcg_at_K, recall_at_K, "
+                    f"coverage_at_K or mrr_at_K, found {threshold.metric!r}."
+                )
+            if int(match.group(2)) not in evaluation.cutoffs:
+                raise ValueError(
+                    f"`{where}.metric` {threshold.metric!r} is not measured: "
+                    f"`evaluation.cutoffs` is {list(evaluation.cutoffs)}."
+                )
+            if threshold.target not in evaluation.targets:
+                raise ValueError(
+                    f"`{where}.target` must be one of `evaluation.targets` "
+                    f"({', '.join(evaluation.targets)}), found "
+                    f"{threshold.target!r}."
+                )
+            if threshold.baseline not in BASELINES:
+                raise ValueError(
+                    f"`{where}.baseline` must be one of "
+                    f"{', '.join(BASELINES)}, found {threshold.baseline!r}."
+                )
+
+
+def load_config(
+    path: str | os.PathLike[str], overrides: Sequence[str] = ()
+) -> PipelineConfig:
+    """Reads the settings at `path`.
+
+    Args:
+        path: a YAML file, from the current folder; see pipeline/yaml_tree.py
+            for `base`.
+        overrides: `key.sub=value` pairs that win over the file; values are
+            read as YAML.
+
+    Returns:
+        The settings with `logs.path` and `runs_dir` absolute: relative ones
+        start at the repository root, wherever the command is called from.
+        `${NAME}` and `${NAME:-default}` in `logs.path` are environment
+        variables.
+
+    Raises:
+        SettingsError: the message names the file, the line and the key.
+    """
+    tree, places = read_tree(path, overrides)
+    _resolve_paths(tree, places, str(path))
+    try:
+        return from_mapping(PipelineConfig, tree)
+    except SettingsError as error:
+        message = str(error).removeprefix("`PipelineConfig`: ")
+        place = place_of(message, places, str(path))
+        raise SettingsError(f"{place}: {message}") from error
+
+
+def _resolve_paths(tree: dict[str, Any], places: Places, path: str) -> None:
+    """Makes `logs.path` and `runs_dir` absolute in place."""
+    logs = tree.setdefault("logs", {})
+    if isinstance(logs, dict):
+        logs.setdefault("path", "data/demo")
+        if isinstance(logs["path"], str):
+            place = places.get("logs.path", path)
+            logs["path"] = _absolute(_expand(logs["path"], place))
+    tree.setdefault("runs_dir", "runs")
+    if isinstance(tree["runs_dir"], str):
+        tree["runs_dir"] = _absolute(tree["runs_dir"])
+
+
+def _expand(text: str, place: str) -> str:
+    def value_of(match: re.Match[str]) -> str:
+        name, default = match.group(1), match.group(2)
+        # As in a shell, :- also stands in for an empty variable.
+        value = os.environ.get(name) or default
+        if not value:
+            raise SettingsError(
+                f"{place}: `logs.path` needs the environment variable "
+                f"{name}, which is not set. Fix: export "
+                f"{name}=/path/to/the/folder, or --set logs.path=..."
+            )
+        return value
+
+    return re.sub(r"\$\{(\w+)(?::-([^}]*))?\}", value_of, text)
+
+
+def _absolute(path: str) -> str:
+    if "://" in path:
+        return path
+    return str(REPOSITORY / Path(path).expanduser())

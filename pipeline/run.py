@@ -1,0 +1,186 @@
+"""Runs a pipeline from checks to results: what `make run` calls.
+
+python -m pipeline.run --config FILE [--set key.sub=value ...]
+
+Checks the environment, makes the demo's logs where they are missing, drives
+the tfx CLI (`tfx pipeline create` or `update`, then `tfx run create`), and
+shows the metrics. A model that is not blessed is a result, not an error: it
+is said clearly, and the exit code is 0. Any other failure ends in a readable
+line and exit code 1, wrong settings in 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from models.settings import SettingsError
+from pipeline import console, doctor
+from pipeline.config import REPOSITORY, PipelineConfig, load_config
+from pipeline.paths import RunPaths, add_config_arguments
+from pipeline.summary import SummaryError, read_summary
+from pipeline.summary_table import format_summary
+
+_DSL_FILE = REPOSITORY / "pipeline" / "local_runner.py"
+_DEMO_LOGS = REPOSITORY / "data" / "demo"
+
+
+class StageError(RuntimeError):
+    """A stage failed; its own output has been printed before."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the pipeline and returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_config_arguments(parser)
+    arguments = parser.parse_args(argv)
+    console.quiet()
+    started = time.monotonic()
+    try:
+        config = load_config(arguments.config, arguments.overrides)
+        print("Checking the environment", flush=True)
+        if doctor.main(brief=True):
+            raise StageError("The environment is not ready, see above.")
+        make_demo_logs(config)
+        _set_environment(config, arguments)
+        run_pipeline(config)
+        show_results(config, arguments)
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except (StageError, SummaryError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(
+            "Interrupted. The same command goes on where this one stopped.",
+            file=sys.stderr,
+        )
+        return 130
+    print(f"\nDone in {time.monotonic() - started:.0f} s.")
+    return 0
+
+
+def make_demo_logs(config: PipelineConfig) -> None:
+    """Generates the demo's logs where the settings want them.
+
+    Raises:
+        StageError: the generator failed.
+    """
+    folder = Path(config.logs.path)
+    if folder != _DEMO_LOGS or any(folder.glob(config.logs.pattern)):
+        return
+    print(f"Making the demo's logs in {folder}", flush=True)
+    code = subprocess.call(
+        [sys.executable, "-m", "pipeline.demo_logs", "--output", str(folder)],
+        cwd=REPOSITORY,
+    )
+    if code:
+        raise StageError(f"pipeline.demo_logs failed with exit code {code}.")
+
+
+def _set_environment(
+    config: PipelineConfig, arguments: argparse.Namespace
+) -> None:
+    """Tells the CLI and the file it executes what they cannot be passed."""
+    os.environ["CREATE_CONFIG"] = os.path.abspath(arguments.config)
+    os.environ["CREATE_SET"] = shlex.join(arguments.overrides)
+    # The CLI keeps its list of pipelines here, not in the user's home.
+    os.environ["LOCAL_HOME"] = str(Path(config.runs_dir) / ".tfx")
+    # The CLI calls `pip`: it must be this environment's.
+    scripts = sysconfig.get_path("scripts")
+    os.environ["PATH"] = os.pathsep.join([scripts, os.environ["PATH"]])
+
+
+def run_pipeline(config: PipelineConfig) -> None:
+    """Registers the pipeline with the tfx CLI and runs it.
+
+    Raises:
+        StageError: one of the two commands failed.
+    """
+    known = Path(os.environ["LOCAL_HOME"]) / config.name
+    verb = "update" if known.exists() else "create"
+    run_tfx("pipeline", verb, "--engine=local", f"--pipeline_path={_DSL_FILE}")
+    run_tfx("run", "create", "--engine=local", f"--pipeline_name={config.name}")
+
+
+def run_tfx(*arguments: str) -> None:
+    """Runs the tfx CLI's own entry point in this process.
+
+    The doctor has loaded TFX here already; a process of its own would load
+    it again, 10 to 15 s each time.
+
+    Raises:
+        StageError: the command failed.
+    """
+    from tfx.tools.cli import cli_main
+
+    print(f"$ tfx {shlex.join(arguments)}", flush=True)
+    try:
+        cli_main.cli_group.main(
+            args=list(arguments), prog_name="tfx", standalone_mode=False
+        )
+    except SystemExit as error:
+        if error.code not in (None, 0):
+            # A failed run has said why; the CLI adds only its command line.
+            detail = "" if arguments[0] == "run" else f": {error.code}"
+            raise StageError(
+                f"`tfx {' '.join(arguments[:2])}` failed{detail}"
+            ) from None
+    except Exception as error:
+        raise StageError(
+            f"`tfx {' '.join(arguments[:2])}` failed: "
+            f"{console.last_words(error)}"
+        ) from error
+
+
+def show_results(config: PipelineConfig, arguments: argparse.Namespace) -> None:
+    """Prints the metrics, and what to look at and try next."""
+    summary = read_summary(config)
+    print(f"\n{format_summary(summary)}\n")
+    model = summary["pushed_model"] or "not pushed, for it was not blessed"
+    print(f"Model:    {_short(model)}")
+    print(f"Report:   {_short(summary['report'])}")
+    print(f"Summary:  {_short(str(RunPaths.of(config).summary))}")
+    if summary["pushed_model"]:
+        print(f"Try it:   {_serve_command(arguments)}")
+        print(f"          {_client_command(summary)}")
+
+
+def _serve_command(arguments: argparse.Namespace) -> str:
+    command = "make serve"
+    if Path(arguments.config).resolve() != (
+        REPOSITORY / "pipeline" / "configs" / "demo.yaml"
+    ):
+        command += f" CONFIG={shlex.quote(arguments.config)}"
+    if arguments.overrides:
+        command += f" SET={shlex.quote(' '.join(arguments.overrides))}"
+    return command
+
+
+def _client_command(summary: dict[str, Any]) -> str:
+    name = summary["config"]["serving"]["model_name"]
+    model = "" if name == "create" else f" --model_name {name}"
+    items = shlex.quote(",".join(summary["example_items"]))
+    return f".venv/bin/python -m serving.client{model} --history {items}"
+
+
+def _short(path: str) -> str:
+    """The path from the current folder where that is shorter."""
+    relative = os.path.relpath(path) if os.path.isabs(path) else path
+    return min(path, relative, key=len)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

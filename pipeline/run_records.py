@@ -1,0 +1,121 @@
+"""Reads from ML Metadata what the newest run of a pipeline did."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from ml_metadata import metadata_store
+from ml_metadata.proto import metadata_store_pb2
+
+
+@dataclasses.dataclass(frozen=True)
+class Artifact:
+    """An output: its place and the properties its component gave it."""
+
+    uri: str
+    properties: dict[str, int | float | str]
+
+
+@dataclasses.dataclass(frozen=True)
+class NodeRecord:
+    """What one component did in a run.
+
+    Attributes:
+        state: "complete", "cached", "failed" or another state's name.
+        seconds: from its start to its last record.
+        outputs: first artifact of every output.
+    """
+
+    state: str
+    seconds: float
+    outputs: dict[str, Artifact]
+
+
+@dataclasses.dataclass(frozen=True)
+class RunRecord:
+    """One run: nodes by component id, in the order they ran."""
+
+    run_id: str
+    seconds: float
+    nodes: dict[str, NodeRecord]
+
+
+def read_newest_run(metadata_file: str, pipeline_name: str) -> RunRecord:
+    """Reads the newest run of a pipeline.
+
+    Args:
+        metadata_file: SQLite file of ML Metadata.
+        pipeline_name: as in the pipeline's settings.
+
+    Raises:
+        LookupError: there is no run yet.
+    """
+    connection = metadata_store_pb2.ConnectionConfig()
+    connection.sqlite.filename_uri = metadata_file
+    connection.sqlite.connection_mode = (
+        metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
+    )
+    store = metadata_store.MetadataStore(connection)
+    runs = store.get_contexts_by_type("pipeline_run")
+    if not runs:
+        raise LookupError(
+            f"No run of {pipeline_name} in {metadata_file}. Fix: make run"
+        )
+    run = max(runs, key=lambda context: context.id)
+    executions = sorted(
+        store.get_executions_by_context(run.id), key=lambda e: e.id
+    )
+    nodes = {
+        _node_id(store, execution, pipeline_name): NodeRecord(
+            state=metadata_store_pb2.Execution.State.Name(
+                execution.last_known_state
+            ).lower(),
+            seconds=_seconds(execution, execution),
+            outputs=_outputs(store, execution.id),
+        )
+        for execution in executions
+    }
+    total = _seconds(executions[0], executions[-1]) if executions else 0.0
+    return RunRecord(run.name, total, nodes)
+
+
+def _seconds(
+    first: metadata_store_pb2.Execution, last: metadata_store_pb2.Execution
+) -> float:
+    spent = last.last_update_time_since_epoch - first.create_time_since_epoch
+    return round(max(spent, 0) / 1000, 3)
+
+
+def _node_id(
+    store: metadata_store.MetadataStore,
+    execution: metadata_store_pb2.Execution,
+    pipeline_name: str,
+) -> str:
+    for context in store.get_contexts_by_execution(execution.id):
+        if context.type == "node":
+            return context.name.removeprefix(f"{pipeline_name}.")
+    return execution.name or execution.type
+
+
+def _outputs(
+    store: metadata_store.MetadataStore, execution_id: int
+) -> dict[str, Artifact]:
+    """Returns the first artifact of every output, cached ones included."""
+    keys: dict[int, str] = {}
+    for event in store.get_events_by_execution_ids([execution_id]):
+        if event.type == metadata_store_pb2.Event.OUTPUT:
+            keys[event.artifact_id] = event.path.steps[0].key
+    outputs: dict[str, Artifact] = {}
+    for artifact in store.get_artifacts_by_id(sorted(keys)):
+        properties = {
+            name: getattr(value, value.WhichOneof("value"))
+            for name, value in artifact.custom_properties.items()
+            if value.WhichOneof("value") in _PLAIN_VALUES
+        }
+        outputs.setdefault(
+            keys[artifact.id], Artifact(artifact.uri, properties)
+        )
+    return outputs
+
+
+_PLAIN_VALUES = ("int_value", "double_value", "string_value", "bool_value")

@@ -1,0 +1,110 @@
+"""Shows a summary as text: what a person reads at the end of a run."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+_SHORT = {"ndcg": "NDCG", "recall": "R", "coverage": "Cov", "mrr": "MRR"}
+_ORDER = ("ndcg", "recall", "coverage")
+
+
+def format_summary(summary: dict[str, Any]) -> str:
+    """Returns splits, metrics, blessing and time of a run."""
+    parts = [
+        _format_splits(summary),
+        format_metrics(summary),
+        _format_blessing(summary),
+        _format_timings(summary),
+    ]
+    return "\n\n".join(parts)
+
+
+def format_metrics(summary: dict[str, Any]) -> str:
+    """Returns one table per target and seen-item rule, in percent.
+
+    The rule that the profile goes by, and the model is served by, is marked.
+    """
+    metrics = summary["metrics"]
+    main = summary["config"]["evaluation"]["seen_items"]
+    columns = _columns(metrics)
+    width = max(map(len, metrics))
+    header = " " * width + "".join(f"{_label(column):>9}" for column in columns)
+    lines = [
+        f"Test metrics in %, {summary['dataset']}, profile {summary['profile']}"
+    ]
+    for target in summary["config"]["evaluation"]["targets"]:
+        rules = metrics["model"][target]
+        for rule in sorted(rules, key=lambda name: name != main):
+            mark = " (main setting)" if rule == main else ""
+            lines += ["", f"{target} target, seen items {rule}{mark}", header]
+            for model, targets in metrics.items():
+                values = targets[target][rule]
+                lines.append(
+                    f"{model:<{width}}"
+                    + "".join(
+                        f"{100 * values[column]:9.2f}" for column in columns
+                    )
+                )
+    return "\n".join(lines)
+
+
+def _columns(metrics: dict[str, Any]) -> list[str]:
+    """NDCG, recall and coverage by cutoff, in the order papers use."""
+    names: set[str] = set()
+    for targets in metrics.values():
+        for rules in targets.values():
+            for values in rules.values():
+                names.update(values)
+    parsed = [
+        (int(match.group(2)), _ORDER.index(match.group(1)), name)
+        for name in names
+        if (match := re.fullmatch(r"(\w+)_at_(\d+)", name))
+        and match.group(1) in _ORDER
+    ]
+    return [name for _, _, name in sorted(parsed)]
+
+
+def _label(column: str) -> str:
+    metric, _, cutoff = column.partition("_at_")
+    return f"{_SHORT[metric]}@{cutoff}"
+
+
+def _format_splits(summary: dict[str, Any]) -> str:
+    lines = []
+    for name in ("train", "validation", "train_validation", "test"):
+        value = summary["splits"].get(name)
+        if value:
+            lines.append(
+                f"{name:<18}{value['users']:>10,} users"
+                f"{value['rows']:>12,} rows"
+            )
+    return "\n".join(lines)
+
+
+def _format_blessing(summary: dict[str, Any]) -> str:
+    lines = []
+    for check in summary["blessing"]["checks"]:
+        verdict = "ok" if check["passed"] else "FAIL"
+        lines.append(
+            f"{verdict:<4} {check['check']}: {check['value']:.4f}, required "
+            f"{check['required']:.4f}"
+        )
+    if summary["blessed"]:
+        lines.append("Blessed, and pushed to where servers look for it.")
+    else:
+        lines.append(
+            "NOT BLESSED: the model was not pushed, for it failed the checks "
+            "above (evaluation.thresholds)."
+        )
+    return "\n".join(lines)
+
+
+def _format_timings(summary: dict[str, Any]) -> str:
+    timings = summary["timings"]
+    cached = set(summary["cached"])
+    spent = ", ".join(
+        f"{name} {'cached' if name in cached else f'{seconds:.1f}'}"
+        for name, seconds in timings["components"].items()
+    )
+    return f"Seconds: {spent}; in all {timings['total']:.1f}"

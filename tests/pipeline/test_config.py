@@ -1,0 +1,256 @@
+"""Settings: what is read, from where, and what the errors say."""
+
+import dataclasses
+import re
+import typing
+from pathlib import Path
+
+import pytest
+import yaml
+
+from models.settings import SettingsError
+from pipeline.config import REPOSITORY, PipelineConfig, load_config
+
+CONFIGS = REPOSITORY / "pipeline" / "configs"
+DEMO = CONFIGS / "demo.yaml"
+COMPLETE = sorted(
+    path for path in CONFIGS.glob("*.yaml") if "_base" not in path.name
+)
+
+
+def write(folder: Path, text: str, name: str = "own.yaml") -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def error_of(path: Path, *overrides: str) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load_config(path, overrides)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("path", COMPLETE, ids=lambda path: path.stem)
+def test_shipped_configurations_load(path, monkeypatch):
+    monkeypatch.setenv("CREATE_DATA_ROOT", "/logs")
+    config = load_config(path)
+    expected = "paper" if "paper" in path.stem else "sound"
+    assert config.profile == expected
+    rules = (
+        config.model.sequential.max_length,
+        config.evaluation.seen_items,
+        config.evaluation.item_universe,
+        config.split.refit_users,
+        config.split.min_user_events,
+        config.split.min_development_events,
+        config.split.min_test_history,
+        config.graph.newest,
+    )
+    assert (
+        rules
+        == {
+            "paper": (10, "kept", "log", "train", 3, 3, 2, 10),
+            "sound": (
+                50,
+                "filtered",
+                "catalogue",
+                "development",
+                1,
+                2,
+                0,
+                None,
+            ),
+        }[expected]
+    )
+    assert config.exclude_history == (expected == "sound")
+
+
+def test_shipped_configurations_have_names_of_their_own(monkeypatch):
+    monkeypatch.setenv("CREATE_DATA_ROOT", "/logs")
+    names = [load_config(path).name for path in COMPLETE]
+    assert len(set(names)) == len(names) == 10
+
+
+def test_sasrec_variant_differs_only_in_the_graph(monkeypatch):
+    monkeypatch.setenv("CREATE_DATA_ROOT", "/logs")
+    full = load_config(CONFIGS / "amazon_beauty_paper.yaml")
+    alone = load_config(CONFIGS / "amazon_beauty_paper_sasrec.yaml")
+    assert alone.model.graph.encoder == alone.model.alignment.kind == "none"
+    assert alone.training.warmup_epochs == 0
+    assert alone.model.sequential == full.model.sequential
+    assert alone.split == full.split
+    assert alone.evaluation == full.evaluation
+
+
+def test_every_key_of_the_demo_is_explained():
+    lines = DEMO.read_text().splitlines()
+    for before, line in zip(lines, lines[1:], strict=False):
+        if re.match(r"\s*(- )?\w+:", line):
+            assert before.lstrip().startswith("#"), f"no comment: {line}"
+
+
+def keys_of(cls, prefix=""):
+    """Dotted names of all fields of a tree of dataclasses."""
+    hints = typing.get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        hint = hints[field.name]
+        inner = [hint, *typing.get_args(hint)]
+        yield f"{prefix}{field.name}"
+        for candidate in inner:
+            if dataclasses.is_dataclass(candidate):
+                yield from keys_of(candidate, f"{prefix}{field.name}.")
+
+
+def keys_in(tree, prefix=""):
+    if isinstance(tree, list):
+        for entry in tree:
+            yield from keys_in(entry, prefix)
+    elif isinstance(tree, dict):
+        for key, value in tree.items():
+            yield f"{prefix}{key}"
+            yield from keys_in(value, f"{prefix}{key}.")
+
+
+def test_the_demo_shows_every_setting():
+    shown = set(keys_in(yaml.safe_load(DEMO.read_text())))
+    assert shown == set(keys_of(PipelineConfig))
+
+
+def test_unknown_key_names_file_line_and_nearest_key(tmp_path):
+    path = write(tmp_path, "name: x\ndataset: x\nmodel:\n  sequental: {}\n")
+    message = error_of(path)
+    assert message.startswith(f"{path}:4: Unknown key `model.sequental`.")
+    assert "Did you mean `sequential`?" in message
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("training.seed=many", "`training.seed` must be int, found str"),
+        ("training.learning_rate=1e-3", "write 1.0e-3"),
+        ("logs.header=1", "`logs.header` must be bool, found int"),
+        ("model.sequential.dropout=2", "must lie in [0.0, 0.99]"),
+        ("name=Demo", "lower-case"),
+        ("beam.num_workers=2", "multi_threading"),
+        ("beam.running_mode=spark", "in_memory, multi_threading"),
+        ("model.graph.encoder=none", "`model.alignment.kind` must be none"),
+        ("evaluation.thresholds=[{metric: hits}]", "ndcg_at_K"),
+        ("evaluation.thresholds=[{metric: mrr_at_5}]", "[10, 100]"),
+        ("evaluation.thresholds=[{baseline: best}]", "most_popular"),
+        ("evaluation.targets=[first]", "`evaluation.targets` (first)"),
+        ("serving.default_k=0", "at least 1"),
+        ("seed", "expected key=value"),
+        ("name.first=x", "not a group of settings"),
+    ],
+)
+def test_bad_values_are_refused_in_words(override, words):
+    assert words in error_of(DEMO, override)
+
+
+def test_warm_up_needs_a_graph():
+    message = error_of(
+        DEMO, "model.graph.encoder=none", "model.alignment.kind=none"
+    )
+    assert "`training.warmup_epochs` must be 0" in message
+    line = DEMO.read_text().splitlines().index("  warmup_epochs: 2") + 1
+    assert f"demo.yaml:{line}:" in message
+
+
+def test_a_repeated_key_is_an_error_with_both_lines(tmp_path):
+    path = write(tmp_path, "name: x\ndataset: d\nname: y\n")
+    assert error_of(path) == (
+        f"{path}:3: `name` is given twice, first at {path}:1."
+    )
+
+
+def test_broken_yaml_names_the_line(tmp_path):
+    path = write(tmp_path, "name: x\nlogs: [1\nsplit: 2\n")
+    assert error_of(path).startswith(f"{path}:3: not valid YAML")
+
+
+def test_missing_file_lists_the_files_there(tmp_path):
+    write(tmp_path, "name: x\n", "mine.yaml")
+    assert "mine.yaml" in error_of(tmp_path / "mein.yaml")
+
+
+def test_missing_name_is_named(tmp_path):
+    path = write(tmp_path, "dataset: x\n")
+    assert error_of(path) == f"{path}: Missing key `name`."
+
+
+def test_base_is_merged_key_by_key_and_lists_replaced(tmp_path):
+    write(
+        tmp_path,
+        "dataset: d\ntraining:\n  seed: 3\n  batch_size: 7\n"
+        "evaluation:\n  cutoffs: [10, 50]\n",
+        "base.yaml",
+    )
+    path = write(
+        tmp_path,
+        "base: base.yaml\nname: x\ntraining:\n  seed: 4\n"
+        "evaluation:\n  cutoffs: [10]\n",
+    )
+    config = load_config(path)
+    assert config.dataset == "d"
+    assert (config.training.seed, config.training.batch_size) == (4, 7)
+    assert config.evaluation.cutoffs == (10,)
+
+
+def test_an_error_in_the_base_names_the_base(tmp_path):
+    base = write(tmp_path, "training:\n  sed: 3\n", "base.yaml")
+    path = write(tmp_path, "base: base.yaml\nname: x\ndataset: x\n")
+    assert error_of(path).startswith(f"{base}:2: Unknown key `training.sed`")
+
+
+def test_bases_in_a_circle_are_an_error(tmp_path):
+    path = write(tmp_path, "base: other.yaml\n")
+    write(tmp_path, "base: own.yaml\n", "other.yaml")
+    assert "leads back to this file" in error_of(path)
+
+
+def test_overrides_win_and_are_typed():
+    config = load_config(
+        DEMO,
+        [
+            "training.seed=5",
+            "graph.newest=10",
+            "evaluation.targets=[last]",
+            "name=other",
+            "split.test_date=null",
+        ],
+    )
+    assert config.training.seed == 5
+    assert config.graph.newest == 10
+    assert config.evaluation.targets == ("last",)
+    assert config.name == "other"
+    assert config.split.test_date is None
+
+
+def test_environment_variable_in_the_path(tmp_path, monkeypatch):
+    path = write(
+        tmp_path, "name: x\ndataset: x\nlogs:\n  path: ${MY_LOGS}/shop\n"
+    )
+    monkeypatch.setenv("MY_LOGS", "/data")
+    assert load_config(path).logs.path == "/data/shop"
+    monkeypatch.delenv("MY_LOGS")
+    message = error_of(path)
+    assert message.startswith(f"{path}:4: ")
+    assert "export MY_LOGS=" in message
+
+
+def test_environment_variable_with_a_default(monkeypatch):
+    override = "logs.path=${MY_LOGS:-/fallback}/x"
+    monkeypatch.delenv("MY_LOGS", raising=False)
+    assert load_config(DEMO, [override]).logs.path == "/fallback/x"
+    monkeypatch.setenv("MY_LOGS", "/given")
+    assert load_config(DEMO, [override]).logs.path == "/given/x"
+
+
+def test_relative_paths_start_at_the_repository(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = load_config(DEMO)
+    assert config.logs.path == str(REPOSITORY / "data/demo")
+    assert config.runs_dir == str(REPOSITORY / "runs")
+    config = load_config(DEMO, [f"runs_dir={tmp_path}", "logs.path=gs://b/l"])
+    assert config.runs_dir == str(tmp_path)
+    assert config.logs.path == "gs://b/l"

@@ -1,0 +1,111 @@
+"""Every failure of the doctor is one line with its fix."""
+
+from importlib import metadata
+
+import pytest
+
+from pipeline import doctor
+from pipeline import doctor_checks as checks
+
+GIB = 2**30
+
+
+def failure(function, *arguments, **keywords):
+    with pytest.raises(checks.Failure) as caught:
+        function(*arguments, **keywords)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "Fix: " in message
+    return message
+
+
+def test_other_pythons_fail():
+    assert checks.check_python((3, 10, 4)) == "3.10.4"
+    assert "found 3.11.2" in failure(checks.check_python, (3, 11, 2))
+
+
+def test_locked_versions(tmp_path):
+    lock = tmp_path / "requirements.lock"
+    lock.write_text(
+        "".join(
+            f"{name}[extra]==1.0 \\\n    --hash=sha256:00\n    # via x==2\n"
+            for name in checks.MAIN_PACKAGES
+        )
+    )
+    found = dict.fromkeys(checks.MAIN_PACKAGES, "1.0")
+    assert checks.check_lock(lock, found.__getitem__).startswith("15 ")
+    found["apache-beam"] = "2.69.0"
+    message = failure(checks.check_lock, lock, found.__getitem__)
+    assert message.startswith("apache-beam 2.69.0, locked 1.0. Fix: ")
+
+    def absent(name):
+        raise metadata.PackageNotFoundError(name)
+
+    assert "tfx missing, locked 1.0" in failure(checks.check_lock, lock, absent)
+
+
+def test_this_environment_matches_the_lock():
+    assert checks.check_lock().endswith("requirements.lock")
+
+
+def test_keras_3_fails():
+    message = failure(checks.check_legacy_keras, "keras.src.models.model")
+    assert "found" not in message
+    assert "tf.keras is keras" in message
+    assert "TF_USE_LEGACY_KERAS=1" in message
+    assert checks.check_legacy_keras("tf_keras.src.engine").startswith("tf_k")
+
+
+def test_disk_and_memory_have_two_limits():
+    assert "0.5 GiB free" in failure(checks.check_disk, GIB // 2)
+    with pytest.raises(checks.Note):
+        checks.check_disk(2 * GIB)
+    assert checks.check_disk(50 * GIB) == "50 GiB free"
+    assert "1.5 GiB available" in failure(checks.check_memory, 3 * GIB // 2)
+    with pytest.raises(checks.Note):
+        checks.check_memory(3 * GIB)
+    assert checks.check_memory(8 * GIB) == "8 GiB available"
+
+
+def test_no_gpu_is_no_failure():
+    with pytest.raises(checks.Note, match="CPU"):
+        checks.check_gpu([])
+    assert checks.check_gpu(["gpu:0", "gpu:1"]) == "2: gpu:0, gpu:1"
+
+
+def test_missing_command_is_named(tmp_path):
+    (tmp_path / "tfx").write_text("")
+    (tmp_path / "tfx").chmod(0o755)
+    assert "no pip in" in failure(checks.check_tfx_command, tmp_path)
+
+
+def test_exit_code_and_lines(capsys):
+    def fails():
+        raise checks.Failure("found 1, needed 2. Fix: add 1")
+
+    def breaks():
+        raise ImportError("libfoo.so: no such file")
+
+    def notes():
+        raise checks.Note("none")
+
+    good = [("fine", lambda: "1.0"), ("gpu", notes)]
+    assert doctor.main(good) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["ok", "fine", "1.0"]
+    assert lines[1].split() == ["note", "gpu", "none"]
+
+    assert doctor.main([*good, ("bad", fails), ("lib", breaks)]) == 1
+    out, err = capsys.readouterr()
+    assert "FAIL  bad             found 1, needed 2. Fix: add 1\n" in out
+    assert "ImportError: libfoo.so: no such file. Fix: make clean" in out
+    assert "2 of 4 checks failed" in err
+
+
+def test_brief_shows_only_failures(capsys):
+    assert doctor.main([("fine", lambda: "1.0")], brief=True) == 0
+    assert "fine" not in capsys.readouterr().out
+
+
+def test_beam_really_runs():
+    assert "DirectRunner" in checks.check_beam()

@@ -1,0 +1,213 @@
+"""From logs to a pushed model through the tfx CLI, and what the cache does.
+
+One run of the whole pipeline is worth its minutes only once, so the tests
+share it and go on where the one before ended.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+
+import pytest
+
+from pipeline.config import REPOSITORY
+
+pytestmark = pytest.mark.slow
+
+NODES = [
+    "HistoryExampleGen",
+    "StatisticsGen",
+    "ImportSchemaGen",
+    "StrictExampleValidator",
+    "Transform",
+    "GraphBuilder",
+    "Trainer",
+    "RankingEvaluator",
+    "Pusher",
+]
+SETTINGS = """\
+base: {demo}
+name: tiny
+dataset: tiny
+runs_dir: {runs}
+logs:
+  path: {logs}
+  max_bad_row_share: 0.2
+model:
+  embedding_dim: 8
+  sequential:
+    max_length: 8
+    num_blocks: 1
+    feed_forward_dim: 8
+  graph:
+    num_layers: 1
+training:
+  warmup_epochs: 1
+  max_epochs: 2
+evaluation:
+  bootstrap_samples: 20
+  thresholds:
+    - metric: coverage_at_10
+      min_value: 0.001
+      min_ratio_to_baseline: 0.0
+"""
+PREDICT = """\
+import sys
+import tensorflow as tf
+model = tf.saved_model.load(sys.argv[1])
+answer = model.signatures["serving_default"](
+    history=tf.constant([sys.argv[2:], [""] * len(sys.argv[2:])])
+)
+print(answer["item_ids"].shape, answer["scores"].shape)
+"""
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    """A copy of the repository with tiny logs and settings beside it."""
+    root = tmp_path_factory.mktemp("end-to-end")
+    repository = root / "repository"
+    repository.mkdir()
+    for name in ("pipeline", "components", "models", "serving"):
+        shutil.copytree(REPOSITORY / name, repository / name)
+    shutil.copy(REPOSITORY / "requirements.lock", repository)
+    make_logs(root / "logs")
+    (root / "tiny.yaml").write_text(
+        SETTINGS.format(
+            demo=repository / "pipeline" / "configs" / "demo.yaml",
+            runs=root / "runs",
+            logs=root / "logs",
+        )
+    )
+    return root
+
+
+def make_logs(folder):
+    """60 users walk round a ring of 30 items: order matters, a little."""
+    import gzip
+
+    folder.mkdir()
+    rows = ["user_id,item_id,timestamp"]
+    for event in range(900):
+        user, step = event * 7 % 60, event // 60
+        item = (user % 5 * 6 + step) % 30
+        rows.append(f"u{user},i{item},{1_600_000_000 + 600 * event}")
+    rows.append("u1,,1600000000")
+    with gzip.open(folder / "log.csv.gz", "wt") as file:
+        file.write("\n".join(rows) + "\n")
+
+
+def call(workspace, command):
+    """Runs a command as a person would, from another folder."""
+    scripts = sysconfig.get_path("scripts")
+    environment = {
+        **os.environ,
+        "PATH": os.pathsep.join([scripts, os.environ["PATH"]]),
+        "CREATE_CONFIG": str(workspace / "tiny.yaml"),
+        "LOCAL_HOME": str(workspace / "cli"),
+    }
+    environment.pop("CREATE_SET", None)
+    result = subprocess.run(
+        command,
+        cwd=workspace,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result
+
+
+def went(result):
+    """Component -> how its line of progress says that it went."""
+    return dict(
+        re.findall(r"^\[\d/9\] (\w+) +(cached|[\d.]+ s)$", result.stdout, re.M)
+    )
+
+
+def read_summary(workspace):
+    path = workspace / "runs" / "tiny" / "summary.json"
+    return json.loads(path.read_text())
+
+
+def local_runner(workspace):
+    return str(workspace / "repository" / "pipeline" / "local_runner.py")
+
+
+def test_logs_become_a_pushed_model(workspace):
+    path = f"--pipeline_path={local_runner(workspace)}"
+    call(workspace, ["tfx", "pipeline", "create", "--engine=local", path])
+    assert not (workspace / "runs" / "tiny" / "summary.json").exists()
+    result = call(
+        workspace,
+        ["tfx", "run", "create", "--engine=local", "--pipeline_name=tiny"],
+    )
+    lines = went(result)
+    assert sorted(lines) == sorted(NODES)
+    assert "cached" not in lines.values()
+    summary = read_summary(workspace)
+    assert "property_predicate" not in result.stderr
+
+    assert summary["name"] == "tiny"
+    assert summary["profile"] == "sound"
+    assert summary["ingest"]["rows"] == 901
+    assert summary["ingest"]["used"] == 900
+    assert summary["splits"]["test"]["users"] > 0
+    assert summary["splits"]["validation_cut"] < summary["splits"]["test_cut"]
+    assert set(summary["metrics"]) == {
+        "model",
+        "random",
+        "popular_random",
+        "most_popular",
+    }
+    for target in ("last", "first"):
+        for rule in ("kept", "filtered"):
+            values = summary["metrics"]["model"][target][rule]
+            assert 0 <= values["ndcg_at_10"] <= values["recall_at_10"] <= 1
+    assert list(summary["timings"]["components"]) == list(lines)
+    assert len(summary["timings"]["epochs"]["selection"]) >= 1
+    assert summary["blessed"] is True
+    assert os.path.isfile(summary["report"])
+
+
+def test_the_pushed_model_serves_in_a_process_without_our_code(workspace):
+    summary = read_summary(workspace)
+    versions = workspace / "runs" / "tiny" / "serving" / "create"
+    assert [str(path) for path in versions.iterdir()] == [
+        summary["pushed_model"]
+    ]
+    result = subprocess.run(
+        [sys.executable, "-c", PREDICT, summary["pushed_model"], "i3", "i4"],
+        cwd="/",
+        capture_output=True,
+        text=True,
+    )
+    assert result.stdout == "(2, 10) (2, 10)\n", result.stderr
+
+
+def test_a_second_run_is_cached_and_an_edit_is_not(workspace):
+    before = read_summary(workspace)
+    # What `tfx run create` executes, without the CLI's own 15 s.
+    command = [sys.executable, local_runner(workspace)]
+    lines = went(call(workspace, command))
+    assert set(lines.values()) == {"cached"}
+    summary = read_summary(workspace)
+    assert summary["cached"] == list(lines)
+    assert summary["timings"]["total"] < before["timings"]["total"] / 3
+    assert summary["metrics"] == before["metrics"]
+    assert summary["pushed_model"] == before["pushed_model"]
+
+    # A comment is enough: nobody should have to think about the cache.
+    training = workspace / "repository" / "models" / "training.py"
+    training.write_text(training.read_text() + "\n# edited\n")
+    lines = went(call(workspace, command))
+    ran = [name for name, how in lines.items() if how != "cached"]
+    summary = read_summary(workspace)
+    assert ran == ["Trainer", "RankingEvaluator", "Pusher"]
+    assert summary["code_fingerprint"] != before["code_fingerprint"]
+    # The same seed, data and meaning: the same model.
+    assert summary["metrics"]["model"] == before["metrics"]["model"]

@@ -1,0 +1,287 @@
+"""The summary, from a metadata store and artifacts made by hand."""
+
+import json
+
+import pytest
+from ml_metadata import metadata_store
+from ml_metadata.proto import metadata_store_pb2 as mlmd
+
+from pipeline import summary as summaries
+from pipeline.config import load_config
+from pipeline.paths import RunPaths
+from pipeline.run_records import read_newest_run
+from pipeline.summary_table import format_summary
+
+STATE = mlmd.Execution.State
+
+
+class Store:
+    """A metadata store with runs of components that never ran."""
+
+    def __init__(self, path):
+        connection = mlmd.ConnectionConfig()
+        connection.sqlite.filename_uri = str(path)
+        connection.sqlite.connection_mode = 3
+        self.store = metadata_store.MetadataStore(connection)
+        self.types = {
+            name: self.store.put_context_type(mlmd.ContextType(name=name))
+            for name in ("pipeline_run", "node")
+        }
+        self.execution_type = self.store.put_execution_type(
+            mlmd.ExecutionType(name="component")
+        )
+        self.artifact_type = self.store.put_artifact_type(
+            mlmd.ArtifactType(name="artifact")
+        )
+        self.nodes = {}
+
+    def context(self, kind, name):
+        context = mlmd.Context(type_id=self.types[kind], name=name)
+        return self.store.put_contexts([context])[0]
+
+    def execute(self, run, node, outputs, state=STATE.COMPLETE):
+        """Records one component: outputs are key -> (uri, properties)."""
+        if node not in self.nodes:
+            self.nodes[node] = self.context("node", f"shop.{node}")
+        execution = mlmd.Execution(
+            type_id=self.execution_type, last_known_state=state
+        )
+        written = []
+        for key, (uri, properties) in outputs.items():
+            artifact = mlmd.Artifact(type_id=self.artifact_type, uri=uri)
+            for name, value in properties.items():
+                field = (
+                    "int_value" if isinstance(value, int) else ("string_value")
+                )
+                setattr(artifact.custom_properties[name], field, value)
+            event = mlmd.Event(type=mlmd.Event.OUTPUT)
+            event.path.steps.add().key = key
+            event.path.steps.add().index = 0
+            written.append((artifact, event))
+        self.store.put_execution(
+            execution,
+            written,
+            [
+                mlmd.Context(id=number, type_id=self.types[kind], name=name)
+                for kind, number, name in (
+                    ("pipeline_run", run[0], run[1]),
+                    ("node", self.nodes[node], f"shop.{node}"),
+                )
+            ],
+        )
+
+
+def values(ndcg, recall, coverage):
+    result = {"intervals": {"ndcg_at_10": [0.0, 1.0]}, "mrr_at_100": 0.5}
+    for k in (10, 100):
+        result |= {
+            f"ndcg_at_{k}": ndcg * k,
+            f"recall_at_{k}": recall * k,
+            f"coverage_at_{k}": coverage * k,
+        }
+    return result
+
+
+def rules(*figures):
+    return {
+        target: {rule: values(*figures) for rule in ("kept", "filtered")}
+        for target in ("last", "first")
+    }
+
+
+METRICS = {
+    "profile": "sound",
+    "splits": {
+        "train": {"users": 1234, "rows": 56789},
+        "test": {"users": 99, "rows": 100, "cold_target_share": {"last": 0.1}},
+        "validation_cut": 10,
+        "test_cut": 20,
+    },
+    "metrics": {
+        "model": rules(0.0012344, 0.002, 0.003),
+        "most_popular": rules(0.0001, 0.0002, 0.0003),
+    },
+    "blessing": {
+        "blessed": True,
+        "checks": [
+            {
+                "check": "ndcg_at_10 of last",
+                "value": 0.012345,
+                "required": 0.001,
+                "passed": True,
+            }
+        ],
+    },
+}
+TRAINING = {
+    "phases": {
+        "selection": {
+            "epochs": [
+                {"epoch": 1, "phase": "warmup", "loss": 1.0, "seconds": 2.5},
+                {"epoch": 2, "phase": "joint", "loss": 0.5, "seconds": 3.5},
+            ],
+            "best_epoch": 2,
+            "best_validation_ndcg_at_10": 0.07,
+        },
+        "refit": {
+            "epochs": [
+                {"epoch": 1, "phase": "joint", "loss": 0.4, "seconds": 4.0}
+            ]
+        },
+    }
+}
+
+
+@pytest.fixture
+def config(tmp_path):
+    return load_config(
+        "pipeline/configs/demo.yaml", ["name=shop", f"runs_dir={tmp_path}"]
+    )
+
+
+@pytest.fixture
+def store(config):
+    paths = RunPaths.of(config)
+    paths.run_dir.mkdir(parents=True)
+    return Store(paths.metadata)
+
+
+@pytest.fixture(autouse=True)
+def no_vocabulary(monkeypatch):
+    monkeypatch.setattr(summaries, "_example_items", lambda run: ["a1", "b 2"])
+
+
+def record_run(store, tmp_path, name, blessed=True, cached=()):
+    """Records a run of four components whose artifacts lie in tmp_path."""
+    run = (store.context("pipeline_run", name), name)
+    folders = {}
+    metrics = json.loads(json.dumps(METRICS))
+    metrics["blessing"]["blessed"] = blessed
+    metrics["blessing"]["checks"][0]["passed"] = blessed
+    for folder, file, content in (
+        ("letters", "ingest.json", {"rows": 10, "used": 9, "dead": {"x": 1}}),
+        ("run", "training.json", TRAINING),
+        ("evaluation", "metrics.json", metrics),
+    ):
+        folders[folder] = tmp_path / f"{name}-{folder}"
+        folders[folder].mkdir()
+        (folders[folder] / file).write_text(json.dumps(content))
+    pushed = {"pushed": int(blessed)}
+    if blessed:
+        pushed["pushed_destination"] = f"/serving/create/{name}"
+    outputs = {
+        "HistoryExampleGen": {"dead_letters": (folders["letters"], {})},
+        "Trainer": {"model_run": (folders["run"], {})},
+        "RankingEvaluator": {
+            "evaluation": (folders["evaluation"], {}),
+            "blessing": ("/blessing", {"blessed": int(blessed)}),
+        },
+        "Pusher": {"pushed_model": ("/pushed", pushed)},
+    }
+    for node, artifacts in outputs.items():
+        store.execute(
+            run,
+            node,
+            {key: (str(u), p) for key, (u, p) in artifacts.items()},
+            STATE.CACHED if node in cached else STATE.COMPLETE,
+        )
+
+
+def test_summary_holds_what_the_contract_names(store, config, tmp_path):
+    record_run(store, tmp_path, "r1")
+    written = summaries.write_summary(config)
+    path = tmp_path / "shop" / "summary.json"
+    assert json.loads(path.read_text()) == json.loads(json.dumps(written))
+    assert written["splits"] == METRICS["splits"]
+    assert written["metrics"] == METRICS["metrics"]
+    assert written["ingest"]["used"] == 9
+    assert written["blessed"] is True
+    assert written["pushed_model"] == "/serving/create/r1"
+    assert written["report"].endswith("r1-evaluation/report.html")
+    assert written["config"]["training"]["seed"] == 0
+    assert list(written["timings"]["components"]) == [
+        "HistoryExampleGen",
+        "Trainer",
+        "RankingEvaluator",
+        "Pusher",
+    ]
+    assert written["timings"]["epochs"] == {
+        "selection": [
+            {"epoch": 1, "phase": "warmup", "seconds": 2.5},
+            {"epoch": 2, "phase": "joint", "seconds": 3.5},
+        ],
+        "refit": [{"epoch": 1, "phase": "joint", "seconds": 4.0}],
+    }
+    assert written["training"]["selection"] == {
+        "best_epoch": 2,
+        "best_validation_ndcg_at_10": 0.07,
+        "num_epochs": 2,
+    }
+    assert written["cached"] == []
+    assert written["versions"]["tfx"] == "1.16.0"
+    assert len(written["code_fingerprint"]) == 64
+
+
+def test_newest_run_counts_and_cached_components_are_named(
+    store, config, tmp_path
+):
+    record_run(store, tmp_path, "r1")
+    record_run(
+        store, tmp_path, "r2", blessed=False, cached=["HistoryExampleGen"]
+    )
+    written = summaries.write_summary(config)
+    assert written["run_id"] == "r2"
+    assert written["cached"] == ["HistoryExampleGen"]
+    assert written["blessed"] is False
+    assert written["pushed_model"] is None
+
+
+def test_missing_output_is_named(store, config, tmp_path):
+    run = (store.context("pipeline_run", "r1"), "r1")
+    store.execute(run, "HistoryExampleGen", {})
+    with pytest.raises(summaries.SummaryError, match="of RankingEvaluator"):
+        summaries.write_summary(config)
+
+
+def test_removed_artifact_is_named(store, config, tmp_path):
+    record_run(store, tmp_path, "r1")
+    (tmp_path / "r1-run" / "training.json").unlink()
+    with pytest.raises(summaries.SummaryError, match="no training.json"):
+        summaries.write_summary(config)
+
+
+def test_no_run_and_no_summary_say_make_run(store, config):
+    with pytest.raises(LookupError, match="make run"):
+        read_newest_run(str(RunPaths.of(config).metadata), "shop")
+    with pytest.raises(summaries.SummaryError, match="make run"):
+        summaries.read_summary(config)
+
+
+def test_table_shows_percent_of_every_model_and_setting(
+    store, config, tmp_path
+):
+    record_run(store, tmp_path, "r1", cached=["HistoryExampleGen"])
+    text = format_summary(summaries.write_summary(config))
+    lines = text.splitlines()
+    assert "train                  1,234 users      56,789 rows" in lines
+    assert "Test metrics in %, demo, profile sound" in lines
+    start = lines.index("last target, seen items filtered (main setting)")
+    assert lines[start + 1].split() == (
+        "NDCG@10 R@10 Cov@10 NDCG@100 R@100 Cov@100".split()
+    )
+    # .0012344 * 10 and * 100 in percent
+    assert lines[start + 2].split() == (
+        "model 1.23 2.00 3.00 12.34 20.00 30.00".split()
+    )
+    assert lines[start + 3].split()[:2] == ["most_popular", "0.10"]
+    assert "last target, seen items kept" in lines
+    assert "first target, seen items kept" in lines
+    assert "HistoryExampleGen cached" in text
+    assert "Blessed" in text
+
+
+def test_an_unblessed_model_is_said_with_the_check(store, config, tmp_path):
+    record_run(store, tmp_path, "r1", blessed=False)
+    text = format_summary(summaries.write_summary(config))
+    assert "FAIL ndcg_at_10 of last: 0.0123, required 0.0010" in text
+    assert "NOT BLESSED" in text
