@@ -1,0 +1,1 @@
+"""What produces every published number, and its results."""

@@ -1,0 +1,158 @@
+"""Seconds of a training epoch, and what makes the difference, as ratios.
+
+    python -m benchmarks.training [--output benchmarks/results/training.json]
+
+Data of the size of Amazon Beauty's training period (`paper` profile: 18,474
+users, 11,542 items, newest 10, about 115,000 events), made up from a seed: the
+time depends on the sizes, not on the content. Every figure is the median of
+several epochs, after one that compiles.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+import models.create
+from models.config import (
+    AlignmentConfig,
+    GraphTowerConfig,
+    ModelConfig,
+    SequentialConfig,
+    TrainingConfig,
+)
+from models.create import Create
+from models.graph.propagation import BipartiteAdjacency, symmetric_weights
+from models.input_pipeline import Sequences
+from models.steps import Steps
+
+NUM_USERS, NUM_ITEMS, NEWEST = 18_474, 11_542, 10
+EPOCHS = 5
+
+CREATE = ModelConfig(
+    embedding_dim=64,
+    sequential=SequentialConfig(max_length=NEWEST, dropout=0.6),
+)
+SASREC = dataclasses.replace(
+    CREATE,
+    graph=GraphTowerConfig(encoder="none"),
+    alignment=AlignmentConfig(kind="none"),
+)
+
+
+def main() -> int:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--output")
+    arguments = parser.parse_args()
+    sequences, adjacency = make_data()
+    results: dict[str, Any] = {
+        "cores": os.cpu_count(),
+        "gpus": len(tf.config.list_physical_devices("GPU")),
+        "events": len(sequences.items),
+        "edges": len(adjacency.edges),
+    }
+    seconds = {
+        "sasrec": epoch_seconds(SASREC, sequences, None),
+        "create": epoch_seconds(CREATE, sequences, adjacency),
+        "warmup": epoch_seconds(CREATE, sequences, adjacency, warmup=True),
+        "sasrec_stock_softmax": with_stock_softmax(sequences),
+    }
+    results["epoch_seconds"] = seconds
+    results["ratios"] = {
+        "create_to_sasrec": seconds["create"] / seconds["sasrec"],
+        "stock_softmax_to_ours": seconds["sasrec_stock_softmax"]
+        / seconds["sasrec"],
+    }
+    results["matmul_gflops"] = matmul_gflops()
+    text = json.dumps(results, indent=1)
+    print(text)
+    if arguments.output:
+        with open(arguments.output, "w") as file:
+            file.write(text + "\n")
+    return 0
+
+
+def make_data() -> tuple[Sequences, BipartiteAdjacency]:
+    """Histories of 2 to 10 events (mean 6.2), items by a power law."""
+    generator = np.random.default_rng(0)
+    lengths = np.minimum(2 + generator.geometric(0.2, NUM_USERS), NEWEST)
+    items = generator.zipf(1.2, lengths.sum()) % NUM_ITEMS + 1
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    users = np.arange(NUM_USERS)
+    edges = np.unique(
+        np.stack([np.repeat(users, lengths), items - 1], axis=1), axis=0
+    )
+    adjacency = BipartiteAdjacency(
+        edges, symmetric_weights(edges), NUM_USERS, NUM_ITEMS
+    )
+    return Sequences(items, offsets, users, NUM_ITEMS), adjacency
+
+
+def epoch_seconds(
+    config: ModelConfig,
+    sequences: Sequences,
+    adjacency: BipartiteAdjacency | None,
+    warmup: bool = False,
+) -> float:
+    """Median seconds of an epoch."""
+    model = Create(config, NUM_ITEMS, adjacency, seed=0)
+    steps = Steps(model, TrainingConfig(), sequences)
+    steps.run_epoch(1, warmup)
+    times = []
+    for epoch in range(2, 2 + EPOCHS):
+        started = time.perf_counter()
+        steps.run_epoch(epoch, warmup)
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+def with_stock_softmax(sequences: Sequences) -> float:
+    """The SASRec epoch with TensorFlow's own softmax cross-entropy."""
+
+    def stock(
+        states: tf.Tensor,
+        table: tf.Tensor,
+        targets: tf.Tensor,
+        weights: tf.Tensor,
+    ) -> tf.Tensor:
+        scores = tf.matmul(states, table, transpose_b=True)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, scores)
+        return tf.reduce_sum(weights * losses)
+
+    ours: Callable[..., tf.Tensor] = models.create.full_softmax_cross_entropy
+    models.create.full_softmax_cross_entropy = stock
+    try:
+        return epoch_seconds(SASREC, sequences, None)
+    finally:
+        models.create.full_softmax_cross_entropy = ours
+
+
+def matmul_gflops() -> float:
+    """What a plain float32 matrix product reaches on this machine."""
+    size = 2048
+    left, right = tf.random.normal([size, size]), tf.random.normal([size, size])
+    product = tf.function(lambda: tf.matmul(left, right))
+    product()
+    started = time.perf_counter()
+    for _ in range(10):
+        result = product()
+    result.numpy()
+    return 10 * 2 * size**3 / (time.perf_counter() - started) / 1e9
+
+
+if __name__ == "__main__":
+    sys.exit(main())
