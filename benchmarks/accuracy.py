@@ -1,7 +1,6 @@
 """Runs one configuration with several seeds and keeps the test metrics.
 
-    python -m benchmarks.accuracy --config pipeline/configs/X.yaml \
-        --seeds 0 1 2
+    python -m benchmarks.accuracy --config FILE --seeds 0 1 2
 
 Each seed is a whole pipeline run; what does not depend on the seed comes from
 the cache. The result is benchmarks/results/<pipeline name>.json. Seeds that
@@ -12,7 +11,9 @@ prints all results as Markdown, in percent.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
+import os
 import platform
 import statistics
 import subprocess
@@ -21,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import load_config
-from pipeline.paths import RunPaths
 from pipeline.summary import read_summary
 
 RESULTS = Path(__file__).parent / "results"
@@ -78,7 +78,7 @@ def run_seeds(config_file: str, seeds: list[int]) -> None:
             ],
             check=True,
         )
-        summary = read_summary(RunPaths.of(config).summary)
+        summary = read_summary(config)
         results["seeds"][str(seed)] = _kept(summary, config)
         results["machine"] = f"{platform.machine()}, {_cpu()}"
         file.parent.mkdir(exist_ok=True)
@@ -101,8 +101,6 @@ def _kept(summary: dict[str, Any], config: Any) -> dict[str, Any]:
 
 def _settings(config: Any) -> dict[str, Any]:
     """Everything the numbers depend on, without paths of this machine."""
-    import dataclasses
-
     settings = dataclasses.asdict(config)
     settings["logs"].pop("path")
     settings.pop("runs_dir")
@@ -151,8 +149,6 @@ def _mean(values: list[float]) -> str:
 
 
 def _cpu() -> str:
-    import os
-
     return f"{os.cpu_count()} cores"
 
 
