@@ -1,5 +1,6 @@
 """The file the tfx CLI executes to run the pipeline on this machine.
 
+    export TF_USE_LEGACY_KERAS=1
     export CREATE_CONFIG=pipeline/configs/demo.yaml
     tfx pipeline create --engine=local \
         --pipeline_path="$PWD/pipeline/local_runner.py"
