@@ -15,6 +15,56 @@ class ColumnsConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class KeepConfig:
+    """Which usable rows become events; every rule counts what it drops.
+
+    The rules apply in this order. Those marked (whole log) look at all
+    events, also at those after the cuts, so with them a later event can
+    change what is learned before it: they are for comparison with published
+    preprocessing.
+
+    Attributes:
+        event_types: keep rows with one of these in `columns.event_type`;
+            empty keeps all.
+        min_weight: keep rows with at least this in `columns.weight`, such as
+            a rating.
+        user_share: share of the users to keep, drawn by a hash of the id.
+        user_sample_seed: another seed draws other users.
+        consecutive_repeats: false keeps the first of several events in a row
+            of one user with the same item.
+        min_user_events, min_item_events: users and items with fewer events
+            are removed until none is left (iterated k-core; whole log).
+        max_user_events: events of a user that are kept, the oldest first,
+            against robots; null keeps all.
+    """
+
+    event_types: tuple[str, ...] = ()
+    min_weight: float | None = None
+    user_share: float = 1.0
+    user_sample_seed: int = 0
+    consecutive_repeats: bool = True
+    min_user_events: int = 1
+    min_item_events: int = 1
+    max_user_events: int | None = 100_000
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.user_share <= 1.0:
+            raise ValueError(
+                f"`user_share` must lie in (0, 1], found {self.user_share}."
+            )
+        for name in ("min_user_events", "min_item_events"):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"`{name}` must be at least 1, found {getattr(self, name)}."
+                )
+        if self.max_user_events is not None and self.max_user_events < 1:
+            raise ValueError(
+                "`max_user_events` must be at least 1 or null, found "
+                f"{self.max_user_events}."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
 class LogsConfig:
     """Where the log files are and how to read them.
 
@@ -31,6 +81,7 @@ class LogsConfig:
             them need less memory each.
         quotes: whether `"` encloses fields; false takes it as a character
             like any other. Separators of several characters never quote.
+        keep: which usable rows become events.
     """
 
     path: str = "data/demo"
@@ -43,6 +94,7 @@ class LogsConfig:
     max_bad_row_share: float = 0.01
     num_buckets: int = 8
     quotes: bool = True
+    keep: KeepConfig = dataclasses.field(default_factory=KeepConfig)
 
     def __post_init__(self) -> None:
         if self.time_unit not in ("seconds", "milliseconds", "iso8601"):
