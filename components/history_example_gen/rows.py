@@ -56,16 +56,19 @@ class Block:
         items: [n] binary.
         keys: [n] int64 sort keys, see `times.KEYS_PER_SECOND`.
         bad_rows: in log order.
+        dropped: rows dropped by each rule, see `rules`.
     """
 
     users: pa.Array
     items: pa.Array
     keys: np.ndarray
     bad_rows: list[BadRow]
+    dropped: dict[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def num_rows(self) -> int:
-        return len(self.keys) + len(self.bad_rows)
+        """Usable, dropped and unusable rows; blank lines are no rows."""
+        return len(self.keys) + len(self.bad_rows) + sum(self.dropped.values())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,7 +147,9 @@ def _split_together(
 
     wanted = [str(position) for position in log.positions]
     try:
-        table = csv.read_csv(
+        # open_csv, for read_csv walks through all objects of the process to
+        # find a reference cycle of Python 3.10, at every call.
+        table = csv.open_csv(
             pa.BufferReader(text),
             csv.ReadOptions(
                 use_threads=False,  # otherwise rows have no numbers
@@ -161,7 +166,7 @@ def _split_together(
                 include_columns=wanted,
                 column_types=dict.fromkeys(wanted, pa.binary()),
             ),
-        )
+        ).read_all()
     except pa.ArrowInvalid:
         return None
     num_lines = data.count(b"\n")

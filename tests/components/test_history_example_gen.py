@@ -410,11 +410,13 @@ def test_every_row_is_used_once_or_set_aside(tmp_path: pathlib.Path, seed: int):
     found = {}
     for bucket in batches.values():
         order = random.permutation(len(bucket))
-        merged = merge_batches([bucket[i] for i in order], 1_000_000)
-        assert merged.user_ids.tolist() == sorted(merged.user_ids)
-        for user, user_id in enumerate(merged.user_ids):
+        merged = merge_batches([bucket[i] for i in order])
+        users = merged.user_ids.to_pylist()
+        assert users == sorted(users)
+        items = merged.item_ids.take(pa.array(merged.items)).to_pylist()
+        for user, user_id in enumerate(users):
             events = slice(*merged.offsets[user : user + 2])
-            found[user_id.decode()] = merged.item_ids[events].tolist()
+            found[user_id.decode()] = items[events]
     expected: dict[str, list[tuple[int, int, bytes]]] = {}
     for number, line in enumerate(lines):
         if line not in broken:
