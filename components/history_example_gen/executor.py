@@ -27,6 +27,7 @@ from components.history_example_gen.examples import (
     temporary_folder,
     write_bucket,
 )
+from components.history_example_gen.formats import read_file
 from components.history_example_gen.histories import (
     Batch,
     BucketHistories,
@@ -39,12 +40,7 @@ from components.history_example_gen.keep import (
     without_repeats,
 )
 from components.history_example_gen.layouts import find_logs
-from components.history_example_gen.readers import (
-    LogFile,
-    LogsError,
-    read_blocks,
-)
-from components.history_example_gen.rows import parse_block
+from components.history_example_gen.readers import LogFile, LogsError
 from components.history_example_gen.times import KEYS_PER_SECOND
 from models.settings import from_json
 
@@ -65,10 +61,9 @@ class ReadEvents(beam.DoFn):
     def process(self, log: LogFile) -> Iterator[Any]:
         """Reads `log` block by block."""
         keep = self._config.keep
-        for first_line, data in read_blocks(
+        for first_line, block in read_file(
             log, self._config, self._block_bytes
         ):
-            block = parse_block(data, first_line, log, self._config)
             block = sample_users(block, keep.user_share, keep.user_sample_seed)
             yield pvalue.TaggedOutput(
                 _ACCOUNTS,
@@ -79,6 +74,7 @@ class ReadEvents(beam.DoFn):
                     block.num_rows,
                     block.bad_rows,
                     block.dropped,
+                    block.other_units,
                 ),
             )
             yield from split_by_user(

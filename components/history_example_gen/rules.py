@@ -1,15 +1,23 @@
-"""Names of the rules that drop usable rows, in the order they apply.
+"""Rules by which usable rows become events or are dropped.
 
-They are the keys of `dropped` in ingest.json. What each does says
-`KeepConfig`.
+Every rule counts what it drops under its name, the keys of `dropped` in
+ingest.json, in the order the rules apply; what each does says `KeepConfig`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from components.history_example_gen.texts import check_utf8, is_text
+
+# Rules that look at single rows, applied where the rows are read.
 EVENT_TYPE = "event_type"
 MIN_WEIGHT = "min_weight"
+# Rules on users and whole histories, see `keep` and `core`.
 USER_SHARE = "user_share"
 REPEAT = "consecutive_repeat"
 CORE = "k_core"
@@ -24,9 +32,50 @@ MEANING = {
     USER_CAP: "beyond the cap per user",
 }
 
+_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$"
+
 
 def total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     """Adds up rows dropped by each rule, in the rules' order."""
     parts = list(counts)
     sums = {rule: sum(p.get(rule, 0) for p in parts) for rule in MEANING}
     return {rule: number for rule, number in sums.items() if number}
+
+
+def is_allowed(column: pa.Array, event_types: tuple[str, ...]) -> np.ndarray:
+    """[n] bool: the event type is one of `event_types`; missing is not.
+
+    Args:
+        column: [n] binary with nulls.
+        event_types: the allowed ones, compared byte by byte.
+    """
+    allowed = pa.array([name.encode() for name in event_types], pa.binary())
+    mask = pc.is_in(column, value_set=allowed)
+    return np.array(mask.to_numpy(zero_copy_only=False), bool)
+
+
+def read_weights(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Reads weights such as ratings.
+
+    Args:
+        column: [n] text or numbers with nulls.
+
+    Returns:
+        weights: [n] float64, 0 where there is none.
+        unreadable: [n] bool, missing or not a finite number.
+    """
+    if is_text(column.type):
+        column = pc.utf8_trim_whitespace(check_utf8(column)[0])
+        is_number = pc.match_substring_regex(column, _NUMBER)
+        column = pc.if_else(is_number, column, None).cast(pa.float64())
+    elif not _is_number(column.type):
+        column = pa.nulls(len(column), pa.float64())
+    weights = column.cast(pa.float64(), safe=False).to_numpy(
+        zero_copy_only=False
+    )
+    unreadable = ~np.isfinite(weights)
+    return np.where(unreadable, 0.0, weights), unreadable
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind)
