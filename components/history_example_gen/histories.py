@@ -11,9 +11,8 @@ import pyarrow as pa
 
 from components.history_example_gen.rows import Block
 
-_SCHEMA = pa.schema(
-    [("user", pa.binary()), ("item", pa.binary()), ("key", pa.int64())]
-)
+_CODES = pa.dictionary(pa.int32(), pa.binary())
+_SCHEMA = pa.schema([("user", _CODES), ("item", _CODES), ("key", pa.int64())])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +23,8 @@ class Batch:
         file_order: rank of the file by name.
         first_line: of the block; with file_order it orders batches as the
             events stand in the log.
-        columns: an Arrow stream of user, item and key, [n] each.
+        columns: an Arrow stream of user, item and key, [n] each; ids are
+            dictionary-encoded, so that merging hashes distinct ids only.
     """
 
     file_order: int
@@ -92,7 +92,10 @@ def split_by_user(
 
     The bucket is a hash of the user id, the same in every process and run.
     """
-    users = block.users.dictionary_encode()
+    users, items = (
+        block.users.dictionary_encode(),
+        block.items.dictionary_encode(),
+    )
     unique = users.dictionary.to_numpy(zero_copy_only=False)
     if not len(unique):
         return
@@ -100,20 +103,31 @@ def split_by_user(
     # Few buckets fit a small type, which numpy sorts by radix, not by
     # comparison.
     buckets = (hashes % num_buckets).astype(np.min_scalar_type(num_buckets))
-    of_rows = buckets[users.indices.to_numpy()]
+    user_codes, item_codes = users.indices.to_numpy(), items.indices.to_numpy()
+    of_rows = buckets[user_codes]
     rows = np.argsort(of_rows, kind="stable")
     bounds = np.searchsorted(of_rows[rows], np.arange(num_buckets + 1))
     for bucket in np.unique(buckets).tolist():
-        chosen = pa.array(rows[bounds[bucket] : bounds[bucket + 1]])
+        chosen = rows[bounds[bucket] : bounds[bucket + 1]]
         columns = pa.record_batch(
             [
-                block.users.take(chosen),
-                block.items.take(chosen),
-                pa.array(block.keys).take(chosen),
+                _compact(user_codes[chosen], users.dictionary),
+                _compact(item_codes[chosen], items.dictionary),
+                pa.array(block.keys[chosen]),
             ],
             schema=_SCHEMA,
         )
         yield bucket, Batch(file_order, first_line, _to_bytes(columns))
+
+
+def _compact(codes: np.ndarray, dictionary: pa.Array) -> pa.DictionaryArray:
+    """Encoded ids with only those ids in the dictionary that occur."""
+    there = np.zeros(len(dictionary), bool)
+    there[codes] = True
+    numbers = np.cumsum(there, dtype=np.int32) - 1
+    return pa.DictionaryArray.from_arrays(
+        pa.array(numbers[codes], pa.int32()), dictionary.filter(pa.array(there))
+    )
 
 
 def merge_batches(batches: Iterable[Batch]) -> BucketHistories:
@@ -123,25 +137,38 @@ def merge_batches(batches: Iterable[Batch]) -> BucketHistories:
         batches: of one bucket, in any order.
     """
     ordered = sorted(batches, key=lambda b: (b.file_order, b.first_line))
-    table = pa.concat_tables(
-        [pa.ipc.open_stream(batch.columns).read_all() for batch in ordered]
-    )
-    users, items = (_encode(table.column(name)) for name in ("user", "item"))
-    keys = table.column("key").to_numpy()
-    del table
-    by_id = np.argsort(users.dictionary.to_numpy(zero_copy_only=False))
+    parts = [
+        pa.ipc.open_stream(batch.columns).read_next_batch() for batch in ordered
+    ]
+    user_codes, user_ids = _join([part.column(0) for part in parts])
+    item_codes, item_ids = _join([part.column(1) for part in parts])
+    keys = np.concatenate([part.column(2).to_numpy() for part in parts])
+    del parts
+    by_id = np.argsort(user_ids.to_numpy(zero_copy_only=False))
     ranks = np.empty(len(by_id), np.int32)
     ranks[by_id] = np.arange(len(by_id), dtype=np.int32)
-    of_rows = ranks[users.indices.to_numpy()]
+    of_rows = ranks[user_codes]
     rows = _sort_by_user_and_time(of_rows, keys)
     counts = np.bincount(of_rows, minlength=len(by_id))
     return BucketHistories(
-        user_ids=users.dictionary.take(pa.array(by_id)),
+        user_ids=user_ids.take(pa.array(by_id)),
         offsets=np.concatenate([[0], np.cumsum(counts)]),
-        items=items.indices.to_numpy()[rows],
-        item_ids=items.dictionary,
+        items=item_codes[rows],
+        item_ids=item_ids,
         keys=keys[rows],
     )
+
+
+def _join(columns: list[pa.DictionaryArray]) -> tuple[np.ndarray, pa.Array]:
+    """[n] int32 codes of all columns, one after the other, and their ids."""
+    known = pa.concat_arrays([c.dictionary for c in columns])
+    encoded = known.dictionary_encode()
+    numbers = encoded.indices.to_numpy()
+    codes, start = [], 0
+    for column in columns:
+        codes.append(numbers[start:][column.indices.to_numpy()])
+        start += len(column.dictionary)
+    return np.concatenate(codes), encoded.dictionary
 
 
 def _sort_by_user_and_time(users: np.ndarray, keys: np.ndarray) -> np.ndarray:
@@ -155,10 +182,6 @@ def _sort_by_user_and_time(users: np.ndarray, keys: np.ndarray) -> np.ndarray:
         joined = (users.astype(np.int64) << bits) | (keys - least)
         return np.argsort(joined, kind="stable")
     return np.lexsort((keys, users))
-
-
-def _encode(column: pa.ChunkedArray) -> pa.DictionaryArray:
-    return pa.concat_arrays(column.chunks).dictionary_encode()
 
 
 def _to_bytes(batch: pa.RecordBatch) -> bytes:
