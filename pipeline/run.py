@@ -79,7 +79,12 @@ def make_demo_logs(config: PipelineConfig) -> None:
         StageError: the generator failed.
     """
     folder = Path(config.logs.path)
-    if folder != _DEMO_LOGS or any(folder.glob(config.logs.pattern)):
+    patterns = config.logs.pattern
+    if isinstance(patterns, str):
+        patterns = (patterns,)
+    if folder != _DEMO_LOGS or any(
+        any(folder.glob(pattern)) for pattern in patterns
+    ):
         return
     print(f"Making the demo's logs in {folder}", flush=True)
     code = subprocess.call(

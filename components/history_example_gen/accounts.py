@@ -16,6 +16,10 @@ from components.history_example_gen import rows as reasons
 from components.history_example_gen.config import LogsConfig
 from components.history_example_gen.readers import LogsError
 from components.history_example_gen.rows import BadRow
+from components.history_example_gen.time_units import (
+    describe_wrong_units,
+    find_wrong_units,
+)
 
 DEAD_LETTERS_FILE = "dead_letters.jsonl.gz"
 INGEST_FILE = "ingest.json"
@@ -28,6 +32,12 @@ _MEANING = {
     reasons.NOT_UTF8: "not UTF-8",
     reasons.UNREADABLE_TIME: "unreadable time",
     reasons.IMPOSSIBLE_TIME: "time before 1970, too late or not finite",
+    reasons.TOO_EARLY_TIME: "time before logs.earliest_time",
+    reasons.FUTURE_TIME: "time after logs.latest_time",
+    reasons.NOT_JSON: "no JSON object",
+    reasons.MISSING_VALUE: "missing or null value",
+    reasons.NESTED_VALUE: "nested value",
+    reasons.UNREADABLE_WEIGHT: "missing or unreadable weight",
 }
 
 
@@ -39,8 +49,10 @@ class BlockAccount:
         path: the file.
         file_order: rank of the file by name.
         first_line: of the block.
-        num_rows: usable and unusable rows; blank lines are no rows.
+        num_rows: used, dropped and unusable rows; blank lines are no rows.
         bad_rows: the unusable ones.
+        dropped: rule to usable rows that it dropped.
+        other_units: see `time_units`.
     """
 
     path: str
@@ -48,6 +60,8 @@ class BlockAccount:
     first_line: int
     num_rows: int
     bad_rows: list[BadRow]
+    dropped: dict[str, int] = dataclasses.field(default_factory=dict)
+    other_units: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 def write_dead_letters(folder: str, blocks: Iterable[BlockAccount]) -> None:
@@ -86,7 +100,8 @@ def summarize(
     Returns:
         files, rows, used, users and items; `dead`: rows per reason;
         `dead_columns`: rows per column, then per reason; `samples`: up to
-        three rows per column, as file:line and text.
+        three rows per column, as file:line and text; `dropped`: rows per
+        rule; `wrong_units`: what `time_units.find_wrong_units` returns.
 
     Raises:
         RuntimeError: rows were lost or doubled on the way (a bug).
@@ -104,20 +119,26 @@ def summarize(
                 where = f"{block.path}:{bad.line}"
                 shown.append({"where": where, "row": bad.text[:_SAMPLE_TEXT]})
     num_rows = sum(block.num_rows for block in blocks)
-    if num_rows != num_used + dead.total():
+    dropped: collections.Counter[str] = collections.Counter()
+    for block in blocks:
+        dropped.update(block.dropped)
+    if num_rows != num_used + dropped.total() + dead.total():
         raise RuntimeError(
-            f"{num_rows} rows were read, but {num_used} used and "
-            f"{dead.total()} set aside: some were lost or doubled."
+            f"{num_rows} rows were read, but {num_used} used, "
+            f"{dropped.total()} dropped by rules and {dead.total()} set "
+            "aside: some were lost or doubled."
         )
     return {
         "files": num_files,
         "rows": num_rows,
         "used": num_used,
+        "dropped": dict(dropped),
         "dead": dict(dead),
         "users": num_users,
         "items": num_items,
         "dead_columns": {name: dict(n) for name, n in columns.items()},
         "samples": samples,
+        "wrong_units": find_wrong_units(blocks),
     }
 
 
@@ -147,8 +168,9 @@ def check(
         letters: path of the dead letters, for the message.
 
     Raises:
-        LogsError: names the worst column, its count and share, and shows
-            three of its rows.
+        LogsError: the times of a file seem to be in another unit; or too
+            many rows are unusable: then it names the worst column, its count
+            and share, and shows three of its rows.
     """
     num_rows, num_dead = ingest["rows"], sum(ingest["dead"].values())
     if not num_rows:
@@ -157,6 +179,12 @@ def check(
             f"`logs.pattern` {config.pattern!r} in `logs.path` "
             f"{config.path!r} have no rows. Point these keys to files with "
             "events."
+        )
+    if ingest["wrong_units"]:
+        raise LogsError(
+            describe_wrong_units(
+                ingest["wrong_units"], config.time_unit, ingest["files"]
+            )
         )
     if num_dead <= config.max_bad_row_share * num_rows and ingest["used"]:
         return
@@ -189,6 +217,22 @@ def _advice(counts: dict[str, int], config: LogsConfig) -> str:
             return (
                 f"Check `logs.time_unit` (now {config.time_unit}) and "
                 f"`logs.columns.timestamp`, repair the rows, {raise_share}"
+            )
+        case reasons.TOO_EARLY_TIME | reasons.FUTURE_TIME:
+            return (
+                f"Check `logs.time_unit` (now {config.time_unit}), "
+                f"`logs.earliest_time` ({config.earliest_time}) and "
+                f"`logs.latest_time` ({config.latest_time}), {raise_share}"
+            )
+        case reasons.NOT_JSON:
+            return (
+                "Check `logs.format` (now json_lines: one object a line), "
+                f"repair the rows, {raise_share}"
+            )
+        case reasons.UNREADABLE_WEIGHT:
+            return (
+                "Check `logs.columns.weight`, set `logs.keep.min_weight: "
+                f"null`, repair the rows, {raise_share}"
             )
         case reasons.WRONG_COLUMNS:
             return (

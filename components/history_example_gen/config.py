@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
+
+from components.splits import date_cut
+
+FORMATS = ("delimited", "json_lines", "parquet")
+COMPRESSIONS = ("auto", "none", "gzip", "zstd")
+TIME_UNITS = ("seconds", "milliseconds", "microseconds", "iso8601")
 
 
 @dataclasses.dataclass(frozen=True)
 class ColumnsConfig:
-    """Columns by header name, or by number from 0 where there is no header."""
+    """Columns by name, or by number from 0 in delimited files.
+
+    The name is that in the header, the key of a JSON object or the name of a
+    Parquet column. Nothing can tell user and item apart: given the wrong way
+    round, every user is an item and the other way round.
+
+    Attributes:
+        user: who.
+        item: what.
+        timestamp: when, see `LogsConfig.time_unit`.
+        event_type: what was done, for `KeepConfig.event_types`; or null.
+        weight: a number such as a rating, for `KeepConfig.min_weight`; or
+            null.
+    """
 
     user: str | int = "user_id"
     item: str | int = "item_id"
     timestamp: str | int = "timestamp"
+    event_type: str | int | None = None
+    weight: str | int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,54 +92,134 @@ class LogsConfig:
 
     Attributes:
         path: folder of the log files (local, gs:// or s3://).
-        pattern: glob inside `path`; `**` also descends into sub-folders.
-        separator: one character, or several as in MovieLens' `::`.
-        header: whether the first line of every file names the columns.
+        pattern: glob inside `path`, or several of which each must match;
+            `**` also descends into sub-folders. Files are read in the order
+            of their paths.
+        format: delimited (CSV, TSV, `::`), json_lines (an object a line) or
+            parquet.
+        separator: one character, or several as in MovieLens' `::`; delimited
+            only.
+        header: whether the first line of every file names the columns;
+            delimited only.
         columns: which columns hold user, item and time.
-        time_unit: seconds or milliseconds since 1970, or iso8601.
-        compression: auto looks at the first bytes of each file.
+        time_unit: seconds, milliseconds or microseconds since 1970, or
+            iso8601. A Parquet column of type timestamp has its own unit.
+        earliest_time: ISO-8601 date; earlier rows are unusable. Null allows
+            all from 1970 on.
+        latest_time: later rows are unusable: `now` (one day after the step
+            looks at the files), an ISO-8601 date, or null for no limit.
+        compression: auto looks at the first bytes of each file. Parquet
+            files are packed inside, which needs no setting.
+        duplicate_files: refuse or keep files with the same bytes.
         max_bad_row_share: share of unusable rows above which ingest fails.
         num_buckets: groups of users that are sorted independently; more of
             them need less memory each.
         quotes: whether `"` encloses fields; false takes it as a character
             like any other. Separators of several characters never quote.
+            Delimited only.
         keep: which usable rows become events.
     """
 
     path: str = "data/demo"
-    pattern: str = "*.csv.gz"
+    pattern: str | tuple[str, ...] = "*.csv.gz"
+    format: str = "delimited"
     separator: str = ","
     header: bool = True
     columns: ColumnsConfig = dataclasses.field(default_factory=ColumnsConfig)
     time_unit: str = "seconds"
+    earliest_time: str | None = None
+    latest_time: str | None = "now"
     compression: str = "auto"
+    duplicate_files: str = "refuse"
     max_bad_row_share: float = 0.01
     num_buckets: int = 8
     quotes: bool = True
     keep: KeepConfig = dataclasses.field(default_factory=KeepConfig)
 
     def __post_init__(self) -> None:
-        if self.time_unit not in ("seconds", "milliseconds", "iso8601"):
-            raise ValueError(
-                "`time_unit` must be seconds, milliseconds or iso8601, found "
-                f"{self.time_unit!r}."
-            )
-        if self.compression not in ("auto", "none", "gzip"):
-            raise ValueError(
-                "`compression` must be auto, none or gzip, found "
-                f"{self.compression!r}."
-            )
+        _one_of("format", self.format, FORMATS)
+        _one_of("time_unit", self.time_unit, TIME_UNITS)
+        _one_of("compression", self.compression, COMPRESSIONS)
+        _one_of("duplicate_files", self.duplicate_files, ("refuse", "keep"))
         if not 0.0 <= self.max_bad_row_share <= 1.0:
             raise ValueError("`max_bad_row_share` must lie in [0, 1].")
         if self.num_buckets < 1:
             raise ValueError("`num_buckets` must be at least 1.")
         if not self.separator:
             raise ValueError("`separator` must not be empty.")
-        if not self.header:
-            for name in ("user", "item", "timestamp"):
-                if not isinstance(getattr(self.columns, name), int):
+        if not self.pattern:
+            raise ValueError(
+                "`pattern` must name at least one glob such as `*.csv.gz`."
+            )
+        if self.format == "parquet" and self.compression in ("gzip", "zstd"):
+            raise ValueError(
+                f"`compression` is {self.compression}, but Parquet files are "
+                "packed inside. Set `compression: auto`."
+            )
+        self._check_times()
+        self._check_columns()
+
+    def _check_times(self) -> None:
+        dates = [
+            date_cut(text, name)
+            for name, text in (
+                ("earliest_time", self.earliest_time),
+                ("latest_time", self.latest_time),
+            )
+            if text is not None and (name, text) != ("latest_time", "now")
+        ]
+        if len(dates) == 2 and dates[0] > dates[1]:
+            raise ValueError(
+                "`earliest_time` must not lie after `latest_time`, found "
+                f"{self.earliest_time} and {self.latest_time}."
+            )
+
+    def _check_columns(self) -> None:
+        for key, column, on in (
+            ("event_types", "event_type", bool(self.keep.event_types)),
+            ("min_weight", "weight", self.keep.min_weight is not None),
+        ):
+            if on and getattr(self.columns, column) is None:
+                raise ValueError(
+                    f"`keep.{key}` is {getattr(self.keep, key)!r}, but "
+                    f"`columns.{column}` is null. Name there the column to "
+                    f"look at, or leave `keep.{key}` out."
+                )
+        for name, value in self.named_columns:
+            if self.format != "delimited" and not isinstance(value, str):
+                raise ValueError(
+                    f"`columns.{name}` must be a name where `format` is "
+                    f"{self.format}, found {value!r}."
+                )
+            if self.format == "delimited" and not self.header:
+                if not isinstance(value, int):
                     raise ValueError(
                         "without a header the columns are numbers from 0, "
-                        f"found `columns.{name}`: "
-                        f"{getattr(self.columns, name)!r}."
+                        f"found `columns.{name}`: {value!r}."
                     )
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The columns to read: user, item, timestamp and what rules need."""
+        wanted = ["user", "item", "timestamp"]
+        if self.keep.event_types:
+            wanted.append("event_type")
+        if self.keep.min_weight is not None:
+            wanted.append("weight")
+        return tuple(wanted)
+
+    @property
+    def named_columns(self) -> list[tuple[str, Any]]:
+        """(role, column) of all columns that are not null."""
+        columns = dataclasses.asdict(self.columns)
+        return [
+            (n, column) for n, column in columns.items() if column is not None
+        ]
+
+
+def _one_of(name: str, value: str, options: tuple[str, ...]) -> None:
+    if value not in options:
+        raise ValueError(
+            f"`{name}` must be {', '.join(options[:-1])} or {options[-1]}, "
+            f"found {value!r}."
+        )

@@ -23,6 +23,7 @@ from components.histories import SPLIT
 from components.history_example_gen import accounts
 from components.history_example_gen.accounts import BlockAccount
 from components.history_example_gen.config import LogsConfig
+from components.history_example_gen.formats import read_file
 from components.history_example_gen.histories import (
     Batch,
     merge_batches,
@@ -30,12 +31,7 @@ from components.history_example_gen.histories import (
     to_examples,
 )
 from components.history_example_gen.layouts import find_logs
-from components.history_example_gen.readers import (
-    LogFile,
-    LogsError,
-    read_blocks,
-)
-from components.history_example_gen.rows import parse_block
+from components.history_example_gen.readers import LogFile, LogsError
 from components.history_example_gen.times import KEYS_PER_SECOND
 from models.settings import from_json
 
@@ -56,10 +52,9 @@ class ReadEvents(beam.DoFn):
 
     def process(self, log: LogFile) -> Iterator[Any]:
         """Reads `log` block by block."""
-        for first_line, data in read_blocks(
+        for first_line, block in read_file(
             log, self._config, self._block_bytes
         ):
-            block = parse_block(data, first_line, log, self._config)
             yield pvalue.TaggedOutput(
                 _ACCOUNTS,
                 BlockAccount(
@@ -68,6 +63,8 @@ class ReadEvents(beam.DoFn):
                     first_line,
                     block.num_rows,
                     block.bad_rows,
+                    block.dropped,
+                    block.other_units,
                 ),
             )
             yield from split_by_user(

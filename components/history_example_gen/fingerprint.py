@@ -32,13 +32,16 @@ def input_fingerprint(config: LogsConfig) -> str:
     for file in files:
         name = file.path.removeprefix(config.path).lstrip("/")
         content = (
-            _content(file.path) if total <= _MAX_READ_BYTES else _stamp(file)
+            content_digest(file.path)
+            if total <= _MAX_READ_BYTES
+            else _stamp(file)
         )
         digest.update(f"{name}\0{file.size_in_bytes}\0{content}\n".encode())
     return digest.hexdigest()
 
 
-def _content(path: str) -> str:
+def content_digest(path: str) -> str:
+    """SHA-256 of the bytes of a file, as they are."""
     digest = hashlib.sha256()
     with FileSystems.open(
         path, compression_type=CompressionTypes.UNCOMPRESSED

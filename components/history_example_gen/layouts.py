@@ -3,78 +3,121 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 
 from components.history_example_gen.config import LogsConfig
-from components.history_example_gen.readers import (
-    BOM,
+from components.history_example_gen.delimited import split_line
+from components.history_example_gen.duplicates import refuse_duplicates
+from components.history_example_gen.logs import (
     LogFile,
     LogsError,
-    is_gzip,
     list_some,
-    match_files,
-    open_log,
-    read_some,
-    split_line,
+    no_rows,
     suggest,
 )
+from components.history_example_gen.named_layouts import (
+    describe_json,
+    describe_parquet,
+)
+from components.history_example_gen.readers import match_files
+from components.history_example_gen.streams import (
+    BOM,
+    find_compression,
+    read_start,
+)
+from components.history_example_gen.times import time_limits
 
-ROLES = ("user", "item", "timestamp")
-_SNIFF_BYTES = 1 << 16
 _SNIFF_LINES = 1000
 
 
-def find_logs(config: LogsConfig) -> list[LogFile]:
-    """The matched files in the order of their names, with their columns.
+def find_logs(config: LogsConfig, now: float | None = None) -> list[LogFile]:
+    """The matched files in the order of their paths, with their columns.
+
+    Args:
+        config: where the files are and how to read them.
+        now: unix seconds that `latest_time: now` counts from; the clock's
+            where left out. Call this once and hand on what it returns:
+            another call may know another now.
 
     Raises:
-        LogsError: nothing matches, a file is not readable as configured, or
-            a configured column does not exist in a file.
+        LogsError: nothing matches, a file is not readable as configured, a
+            configured column does not exist in a file, or a file is there
+            twice.
     """
-    return [
-        _describe(config, metadata.path, order)
-        for order, metadata in enumerate(match_files(config))
+    earliest, latest = time_limits(config, now)
+    describe = {
+        "delimited": _describe_delimited,
+        "json_lines": describe_json,
+        "parquet": describe_parquet,
+    }[config.format]
+    files = match_files(config)
+    logs = [
+        dataclasses.replace(
+            describe(config, file.path, order),
+            earliest_key=earliest,
+            latest_key=latest,
+        )
+        for order, file in enumerate(files)
     ]
+    if config.duplicate_files == "refuse":
+        refuse_duplicates(
+            {
+                log.path: file.size_in_bytes
+                for log, file in zip(logs, files, strict=True)
+                if log.num_columns
+            }
+        )
+    return logs
 
 
-def _describe(config: LogsConfig, path: str, order: int) -> LogFile:
-    gzipped = is_gzip(config, path)
-    with open_log(path, gzipped) as stream:
-        start = read_some(stream, _SNIFF_BYTES, path, 1)
-        while config.header and start and b"\n" not in start:
-            chunk = read_some(stream, _SNIFF_BYTES, path, 1)
-            start += chunk or b"\n"
+def _describe_delimited(config: LogsConfig, path: str, order: int) -> LogFile:
+    compression = find_compression(config, path)
+    start = read_start(path, compression)
     lines = start.removeprefix(BOM).splitlines()
+    rows = [line for line in lines[config.header :] if line.strip()]
     if not any(line.strip() for line in lines):
-        return LogFile(path, order, gzipped, 0, (0, 1, 2), ROLES)
-    wanted = [getattr(config.columns, role) for role in ROLES]
+        return no_rows(path, order)
     if config.header:
         fields = split_line(lines[0], config) or [lines[0]]
         header = [f.decode("utf-8", "replace").strip() for f in fields]
-        positions = [
-            _position(config, path, role, column, header)
-            for role, column in zip(ROLES, wanted, strict=True)
-        ]
-        names = [header[position] for position in positions]
+        places = {
+            role: (position, header[position])
+            for role, column in config.named_columns
+            for position in [_position(config, path, role, column, header)]
+        }
         num_columns = len(header)
     else:
         num_columns = _usual_columns(lines, config)
-        for role, column in zip(ROLES, wanted, strict=True):
-            if not 0 <= column < num_columns:
-                raise LogsError(
-                    f"{path}: `logs.columns.{role}` is {column}, but with "
-                    f"`logs.separator` {config.separator!r} the rows have "
-                    f"{num_columns} columns (numbered from 0). First row: "
-                    f"{lines[0][:200].decode('utf-8', 'replace')!r}. Correct "
-                    "the number or the separator."
-                )
-        positions = wanted
-        names = [
-            f"{role} (column {column})"
-            for role, column in zip(ROLES, wanted, strict=True)
-        ]
-    return LogFile(
-        path, order, gzipped, num_columns, tuple(positions), tuple(names)
+        for role, column in config.named_columns:
+            _check_number(config, path, role, column, num_columns, lines[0])
+        places = {
+            role: (column, f"{role} (column {column})")
+            for role, column in config.named_columns
+        }
+    positions, names = zip(
+        *(places[role] for role in config.roles), strict=True
     )
+    return LogFile(
+        path, order, compression, num_columns if rows else 0, positions, names
+    )
+
+
+def _check_number(
+    config: LogsConfig,
+    path: str,
+    role: str,
+    column: int,
+    num_columns: int,
+    line: bytes,
+) -> None:
+    if not 0 <= column < num_columns:
+        raise LogsError(
+            f"{path}: `logs.columns.{role}` is {column}, but with "
+            f"`logs.separator` {config.separator!r} the rows have "
+            f"{num_columns} columns (numbered from 0). First row: "
+            f"{line[:200].decode('utf-8', 'replace')!r}. Correct the number "
+            "or the separator."
+        )
 
 
 def _position(
@@ -86,13 +129,24 @@ def _position(
 ) -> int:
     if isinstance(column, int) and 0 <= column < len(header):
         return column
+    if header.count(str(column)) > 1:
+        numbers = [n for n, name in enumerate(header) if name == column]
+        raise LogsError(
+            f"{path}: the header has {len(numbers)} columns {column!r}, which "
+            f"`logs.columns.{role}` asks for. Give the number of the right "
+            f"one there: {' or '.join(str(number) for number in numbers)}."
+        )
     if column in header:
         return header.index(str(column))
-    if len(header) == 1:
+    if len(header) == 1 and not header[0].startswith("{"):
         fix = (
             " It is one column only: is `logs.separator` "
             f"{config.separator!r} right?"
         )
+    elif header[0].startswith("{"):
+        fix = " If every line is a JSON object, set `logs.format: json_lines`."
+    elif any("\ufffd" in name for name in header):
+        fix = " It is not UTF-8: convert the file."
     elif any(name.isdigit() for name in header):
         fix = (
             " If the first line is no header, set `logs.header: false` and "

@@ -20,13 +20,13 @@ from components.artifacts import DeadLetters
 from components.history_example_gen import executor, rows
 from components.history_example_gen.config import ColumnsConfig, LogsConfig
 from components.history_example_gen.fingerprint import input_fingerprint
+from components.history_example_gen.formats import read_file
 from components.history_example_gen.histories import (
     merge_batches,
     split_by_user,
 )
 from components.history_example_gen.layouts import find_logs
-from components.history_example_gen.readers import LogsError, read_blocks
-from components.history_example_gen.rows import parse_block
+from components.history_example_gen.readers import LogsError
 from components.history_example_gen.times import read_times
 from models.settings import to_json
 
@@ -131,8 +131,7 @@ def _parse(
     )
     (log,) = find_logs(config)
     used, bad = [], []
-    for line, data in read_blocks(log, config, block_bytes):
-        block = parse_block(data, line, log, config)
+    for _, block in read_file(log, config, block_bytes):
         used += zip(
             [user.decode() for user in block.users.to_pylist()],
             [item.decode() for item in block.items.to_pylist()],
@@ -357,13 +356,18 @@ def test_quotes_can_be_plain_characters(tmp_path: pathlib.Path):
 
 def test_times_in_seconds_and_milliseconds():
     texts = ["5", "1.5", "2e3", " 7 ", "-1", "nan", "inf", "9" * 19, "x", "1_0"]
-    keys, unreadable, impossible = read_times(pa.array(texts), "seconds")
-    assert keys[:4].tolist() == [5_000_000, 1_500_000, 2_000_000_000, 7_000_000]
-    assert impossible.tolist() == 4 * [False] + 4 * [True] + 2 * [False]
-    assert unreadable.tolist() == 8 * [False] + 2 * [True]
-    keys, _, impossible = read_times(pa.array(["5", "-5"]), "milliseconds")
-    assert keys.tolist() == [5000, 0]
-    assert impossible.tolist() == [False, True]
+    times = read_times(pa.array(texts), "seconds")
+    assert times.keys[:4].tolist() == [
+        5_000_000,
+        1_500_000,
+        2_000_000_000,
+        7_000_000,
+    ]
+    assert times.impossible.tolist() == 4 * [False] + 4 * [True] + 2 * [False]
+    assert times.unreadable.tolist() == 8 * [False] + 2 * [True]
+    times = read_times(pa.array(["5", "-5"]), "milliseconds")
+    assert times.keys.tolist() == [5000, 0]
+    assert times.impossible.tolist() == [False, True]
 
 
 def test_iso8601_times():
@@ -375,15 +379,16 @@ def test_iso8601_times():
         "2024-02-29T12:30:15.000000001+02:00",
     ]
     bad = ["2023-02-29", "soon", "5", "2024-02-29T25:00:00Z", "", "1024-01-01"]
-    keys, unreadable, impossible = read_times(
+    times = read_times(
         pa.array([*good, *bad, "1969-12-31T23:59:59Z"]), "iso8601"
     )
     expected = [pd.Timestamp(text) for text in good]
     expected = [t.tz_localize("UTC") if t.tz is None else t for t in expected]
-    assert keys[:5].tolist() == [time.value for time in expected]
-    assert unreadable.tolist() == 5 * [False] + 6 * [True] + [False]
-    assert impossible.tolist() == 11 * [False] + [True]
-    assert read_times(pa.array(good[3:4]), "iso8601")[0] == expected[3].value
+    assert times.keys[:5].tolist() == [time.value for time in expected]
+    assert times.unreadable.tolist() == 5 * [False] + 6 * [True] + [False]
+    assert times.impossible.tolist() == 11 * [False] + [True]
+    single = read_times(pa.array(good[3:4]), "iso8601")
+    assert single.keys.tolist() == [expected[3].value]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -401,8 +406,7 @@ def test_every_row_is_used_once_or_set_aside(tmp_path: pathlib.Path, seed: int):
     _write(tmp_path, {"log.csv": HEADER + "\n".join(lines)})
     (log,) = find_logs(config)
     batches, num_rows, num_bad = {}, 0, 0
-    for line, data in read_blocks(log, config, block_bytes=400):
-        block = parse_block(data, line, log, config)
+    for line, block in read_file(log, config, block_bytes=400):
         num_rows += block.num_rows
         num_bad += len(block.bad_rows)
         for bucket, batch in split_by_user(block, 0, line, 3):
@@ -433,7 +437,7 @@ def test_every_row_is_used_once_or_set_aside(tmp_path: pathlib.Path, seed: int):
     ("files", "changes", "words"),
     [
         ({}, {"path": "/nowhere"}, ["`logs.path` '/nowhere'", "not exist"]),
-        ({}, {}, ["is a file or an empty folder"]),
+        ({}, {}, ["is a file or a folder without files"]),
         (
             {"log.tsv": HEADER},
             {"pattern": "*.csv"},
@@ -470,7 +474,7 @@ def test_every_row_is_used_once_or_set_aside(tmp_path: pathlib.Path, seed: int):
         (
             {"log.csv": HEADER},
             {"compression": "gzip"},
-            ["not a gzip file", "`logs.compression: auto`"],
+            ["is a plain file", "`logs.compression: auto`"],
         ),
         ({"log.csv": b"PK\x03\x04"}, {}, ["log.csv is a zip archive"]),
     ],

@@ -1,0 +1,57 @@
+"""Rules by which usable rows become events or are dropped.
+
+Every rule counts what it drops under its name.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from components.history_example_gen.texts import check_utf8, is_text
+
+# Rules that look at single rows, applied where the rows are read.
+EVENT_TYPE = "event_type"
+MIN_WEIGHT = "min_weight"
+
+_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$"
+
+
+def is_allowed(column: pa.Array, event_types: tuple[str, ...]) -> np.ndarray:
+    """[n] bool: the event type is one of `event_types`; missing is not.
+
+    Args:
+        column: [n] binary with nulls.
+        event_types: the allowed ones, compared byte by byte.
+    """
+    allowed = pa.array([name.encode() for name in event_types], pa.binary())
+    mask = pc.is_in(column, value_set=allowed)
+    return np.array(mask.to_numpy(zero_copy_only=False), bool)
+
+
+def read_weights(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Reads weights such as ratings.
+
+    Args:
+        column: [n] text or numbers with nulls.
+
+    Returns:
+        weights: [n] float64, 0 where there is none.
+        unreadable: [n] bool, missing or not a finite number.
+    """
+    if is_text(column.type):
+        column = pc.utf8_trim_whitespace(check_utf8(column)[0])
+        is_number = pc.match_substring_regex(column, _NUMBER)
+        column = pc.if_else(is_number, column, None).cast(pa.float64())
+    elif not _is_number(column.type):
+        column = pa.nulls(len(column), pa.float64())
+    weights = column.cast(pa.float64(), safe=False).to_numpy(
+        zero_copy_only=False
+    )
+    unreadable = ~np.isfinite(weights)
+    return np.where(unreadable, 0.0, weights), unreadable
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind)
