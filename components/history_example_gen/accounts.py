@@ -16,6 +16,7 @@ from components.history_example_gen import rows as reasons
 from components.history_example_gen.config import LogsConfig
 from components.history_example_gen.readers import LogsError
 from components.history_example_gen.rows import BadRow
+from components.history_example_gen.rules import describe_all_dropped
 from components.history_example_gen.time_units import (
     describe_wrong_units,
     find_wrong_units,
@@ -185,9 +186,12 @@ def check(
             describe_wrong_units(
                 ingest["wrong_units"], config.time_unit, ingest["files"]
             )
+            + (f" All unusable rows: {letters}" if letters else "")
         )
     if num_dead <= config.max_bad_row_share * num_rows and ingest["used"]:
         return
+    if not num_dead:
+        raise LogsError(describe_all_dropped(ingest["dropped"], num_rows))
     worst, counts = max(
         ingest["dead_columns"].items(), key=lambda c: sum(c[1].values())
     )

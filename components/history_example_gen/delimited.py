@@ -85,7 +85,9 @@ def _split_together(
 
     wanted = [str(position) for position in log.positions]
     try:
-        table = csv.read_csv(
+        # Not read_csv: under Python 3.10 each call of it looks through all
+        # objects of the process, which takes longer than to parse a block.
+        reader = csv.open_csv(
             pa.BufferReader(text),
             csv.ReadOptions(
                 use_threads=False,  # otherwise rows have no numbers
@@ -103,6 +105,7 @@ def _split_together(
                 column_types=dict.fromkeys(wanted, pa.binary()),
             ),
         )
+        table = reader.read_all()
     except pa.ArrowInvalid:
         return None
     num_lines = data.count(b"\n")

@@ -53,5 +53,20 @@ def read_weights(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     return np.where(unreadable, 0.0, weights), unreadable
 
 
+def describe_all_dropped(dropped: dict[str, int], num_rows: int) -> str:
+    """That no event is left, and the fix, for a message.
+
+    Args:
+        dropped: rule to rows.
+        num_rows: of the log.
+    """
+    counts = ", ".join(f"{name}: {dropped[name]:,}" for name in sorted(dropped))
+    return (
+        f"No event is left: the rules in `logs.keep` dropped all {num_rows:,} "
+        f"rows ({counts}). Loosen them, or check the columns that they look "
+        "at (`logs.columns.event_type`, `logs.columns.weight`)."
+    )
+
+
 def _is_number(kind: pa.DataType) -> bool:
     return pa.types.is_integer(kind) or pa.types.is_floating(kind)
