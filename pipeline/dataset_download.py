@@ -1,7 +1,6 @@
 """Fetches a publisher's file: with progress, resumable, and verified.
 
-What has arrived lies in a `.part` file beside the target, which gets its
-name only when size and content are right.
+What has arrived lies in a `.part` file until size and content are right.
 """
 
 from __future__ import annotations
@@ -123,8 +122,7 @@ def _continue(url: str, part: Path, page: str, report: Report) -> int | None:
     """
     start = part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": "create-datasets", "Accept-Encoding": "identity"}
-    if start:
-        headers["Range"] = f"bytes={start}-"
+    headers |= {"Range": f"bytes={start}-"} if start else {}
     request = urllib.request.Request(url, headers=headers)
     try:
         response = urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS)
