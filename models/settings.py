@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import difflib
 import json
 import types
@@ -109,6 +110,8 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
         return {
             str(k): _convert(item, v, f"{path}.{k}") for k, v in value.items()
         }
+    if hint is str and isinstance(value, datetime.date):
+        return value.isoformat()  # YAML makes a date of 2024-03-01
     if hint is float and isinstance(value, (int, float)):
         if not isinstance(value, bool):
             return float(value)

@@ -209,20 +209,15 @@ def check(
             describe_wrong_units(
                 ingest["wrong_units"], config.time_unit, ingest["files"]
             )
+            + (f" All unusable rows: {letters}" if letters else "")
         )
     if num_dead <= config.max_bad_row_share * num_rows:
-        if not ingest["used"] and num_dead < num_rows:
-            why = "; ".join(
-                f"{rules.MEANING[rule]}: {count:,}"
-                for rule, count in ingest["dropped"].items()
-            )
-            raise LogsError(
-                f"No event is left of {num_rows:,} log rows: the rules of "
-                f"`logs.keep` drop {sum(ingest['dropped'].values()):,} of "
-                f"them ({why}). Relax these rules."
-            )
         if ingest["used"]:
             return
+        if ingest["dropped"]:
+            raise LogsError(
+                rules.describe_all_dropped(ingest["dropped"], num_rows)
+            )
     worst, counts = max(
         ingest["dead_columns"].items(), key=lambda c: sum(c[1].values())
     )

@@ -85,9 +85,9 @@ def _split_together(
 
     wanted = [str(position) for position in log.positions]
     try:
-        # open_csv, for read_csv walks through all objects of the process to
-        # find a reference cycle of Python 3.10, at every call.
-        table = csv.open_csv(
+        # Not read_csv: under Python 3.10 each call of it looks through all
+        # objects of the process, which takes longer than to parse a block.
+        reader = csv.open_csv(
             pa.BufferReader(text),
             csv.ReadOptions(
                 use_threads=False,  # otherwise rows have no numbers
@@ -104,7 +104,8 @@ def _split_together(
                 include_columns=list(dict.fromkeys(wanted)),
                 column_types=dict.fromkeys(wanted, pa.binary()),
             ),
-        ).read_all()
+        )
+        table = reader.read_all()
     except pa.ArrowInvalid:
         return None
     num_lines = data.count(b"\n")

@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 
 from components.history_example_gen.rows import (
-    MISSING_VALUE,
     NESTED_VALUE,
     NOT_JSON,
     WHOLE_ROW,
@@ -48,9 +47,14 @@ def read_one_by_one(data: bytes, keys: dict[str, str]) -> Fields:
         if values is None:
             faults[index] = (WHOLE_ROW, NOT_JSON)
             continue
-        fault = _find_fault(values, keys)
-        if fault is not None:
-            faults[index] = fault
+        nested = [
+            name
+            for role, name in keys.items()
+            if role not in _OPTIONAL
+            and isinstance(values.get(name), (dict, list))
+        ]
+        if nested:
+            faults[index] = (nested[0], NESTED_VALUE)
             continue
         kept.append(index)
         for role, name in keys.items():
@@ -60,20 +64,6 @@ def read_one_by_one(data: bytes, keys: dict[str, str]) -> Fields:
         np.array(kept, np.int64),
         faults,
     )
-
-
-def _find_fault(
-    values: dict[str, Any], keys: dict[str, str]
-) -> tuple[str, str] | None:
-    for role, name in keys.items():
-        value = values.get(name)
-        if role in _OPTIONAL:
-            continue
-        if value is None:
-            return name, MISSING_VALUE
-        if isinstance(value, (dict, list)):
-            return name, NESTED_VALUE
-    return None
 
 
 def _value_text(value: Any) -> bytes | None:

@@ -77,5 +77,20 @@ def read_weights(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     return np.where(unreadable, 0.0, weights), unreadable
 
 
+def describe_all_dropped(dropped: dict[str, int], num_rows: int) -> str:
+    """That no event is left, and the fix, for a message.
+
+    Args:
+        dropped: rule to rows.
+        num_rows: of the log.
+    """
+    counts = "; ".join(f"{MEANING[k]}: {n:,}" for k, n in dropped.items())
+    return (
+        f"No event is left of {num_rows:,} log rows: the rules in `logs.keep` "
+        f"dropped {sum(dropped.values()):,} of them ({counts}). Loosen them, or check the columns that they look "
+        "at (`logs.columns.event_type`, `logs.columns.weight`)."
+    )
+
+
 def _is_number(kind: pa.DataType) -> bool:
     return pa.types.is_integer(kind) or pa.types.is_floating(kind)

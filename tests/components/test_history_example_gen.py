@@ -13,7 +13,11 @@ import pyarrow as pa
 import pytest
 
 from components.history_example_gen import rows
-from components.history_example_gen.config import ColumnsConfig, LogsConfig
+from components.history_example_gen.config import (
+    ColumnsConfig,
+    KeepConfig,
+    LogsConfig,
+)
 from components.history_example_gen.fingerprint import input_fingerprint
 from components.history_example_gen.formats import read_file
 from components.history_example_gen.histories import (
@@ -462,3 +466,39 @@ def test_fingerprint_follows_the_content(tmp_path: pathlib.Path):
     renamed = input_fingerprint(config)
     write_files(tmp_path, {"c.csv": HEADER})
     assert len({first, changed, renamed, input_fingerprint(config)}) == 4
+
+
+def test_json_lines_packed_with_zstd_and_rules(ingest, tmp_path: pathlib.Path):
+    config = LogsConfig(
+        format="json_lines",
+        time_unit="milliseconds",
+        max_bad_row_share=0.5,
+        columns=ColumnsConfig(
+            user="reviewerID", item="asin", timestamp="at", weight="overall"
+        ),
+        keep=KeepConfig(min_weight=3.0),
+    )
+    template = '{"reviewerID": %s, "asin": "tea", "at": %d, "overall": %s}\n'
+    march = 1_393_632_000
+    rows_of_log = [(7.0, 9, "4.0"), (7, 5, "5"), (7, 3, "2"), (7, 1, "null")]
+    lines = "".join(
+        template % (user, 1000 * (march + second), stars)
+        for user, second, stars in rows_of_log
+    )
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "zstd") as stream:
+        stream.write(lines.encode())
+    files = {"a.json.zst": sink.getvalue().to_pybytes()}
+    result = ingest(files, config)
+    assert result.histories == {"7": (["tea", "tea"], [march + 5, march + 9])}
+    assert result.counts["dropped"] == {"min_weight": 1}
+    assert result.counts["dead"] == {rows.UNREADABLE_WEIGHT: 1}
+    assert result.counts["rows"] == 4
+
+    config = dataclasses.replace(config, time_unit="seconds")
+    with pytest.raises(LogsError) as raised:
+        ingest(files, config)
+    assert "Set `logs.time_unit: milliseconds`." in str(raised.value)
+    kept = tmp_path / "dead" / "1-failed"
+    assert str(kept / "dead_letters.jsonl.gz") in str(raised.value)
+    assert len(read_letters(kept)) == 4

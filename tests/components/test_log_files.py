@@ -1,0 +1,284 @@
+"""Which files are read, how they are packed, and what broken ones say."""
+
+import dataclasses
+import gzip
+import pathlib
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from components.history_example_gen import rows
+from components.history_example_gen.config import ColumnsConfig, LogsConfig
+from components.history_example_gen.readers import LogsError, match_files
+from tests.components.log_helpers import (
+    HEADER,
+    LIKES,
+    check_logs,
+    read_logs,
+    write_logs,
+)
+
+LINES = HEADER + "".join(f"u{n % 9},i{n},{n}\n" for n in range(3000))
+EVENTS = [(f"u{n % 9}", f"i{n}", n * 1_000_000) for n in range(3000)]
+
+
+def zstd(data: bytes) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "zstd") as stream:
+        stream.write(data)
+    return sink.getvalue().to_pybytes()
+
+
+def read_error(folder: pathlib.Path, files, **changes: object) -> str:
+    with pytest.raises(LogsError) as raised:
+        check_logs(folder, files, LogsConfig(**changes))
+    return str(raised.value)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstd])
+def test_compression_is_seen_in_each_file(tmp_path: pathlib.Path, pack):
+    data = LINES.encode()
+    reading = read_logs(tmp_path, {"a": pack(data), "b.csv.gz": HEADER})
+    assert reading.events == EVENTS
+    # Packed files may be appended to each other.
+    halves = data[:20_000], data[20_000:]
+    files = {"a": b"".join(map(pack, halves))}
+    assert read_logs(tmp_path, files, block_bytes=999).events == EVENTS
+
+
+def test_zstd_file_that_starts_with_a_skippable_frame(tmp_path: pathlib.Path):
+    frame = b"\x5a\x2a\x4d\x18" + (3).to_bytes(4, "little") + b"abc"
+    files = {"a": frame + zstd(LINES.encode())}
+    assert read_logs(tmp_path, files).events == EVENTS
+
+
+@pytest.mark.parametrize(
+    ("pack", "compression", "words"),
+    [
+        (zstd, "gzip", "is a zstd file, but `logs.compression` is gzip"),
+        (gzip.compress, "zstd", "is a gzip file, but `logs.compression` is z"),
+        (gzip.compress, "none", "is a gzip file, but `logs.compression` is no"),
+        (bytes, "zstd", "is a plain file, but `logs.compression` is zstd"),
+    ],
+)
+def test_other_compression_than_configured(
+    tmp_path: pathlib.Path, pack, compression, words
+):
+    files = {"a": pack(LINES.encode())}
+    message = read_error(tmp_path, files, compression=compression)
+    assert f"{tmp_path / 'a'} {words}" in message
+    assert "Set `logs.compression: auto`." in message
+    config = LogsConfig(
+        compression={"gzip": "zstd", "zstd": "gzip", "none": "gzip"}[
+            compression
+        ]
+        if pack is not bytes
+        else "none"
+    )
+    assert read_logs(tmp_path, files, config).events == EVENTS
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zstd"])
+@pytest.mark.parametrize("rest", [1, 9, 5000])
+def test_cut_off_files(tmp_path: pathlib.Path, kind: str, rest: int):
+    noise = np.random.default_rng(0).integers(1 << 40, size=20_000)
+    data = HEADER + "".join(f"u,{item},1\n" for item in noise)
+    whole = {"gzip": gzip.compress, "zstd": zstd}[kind](data.encode())
+    message = read_error(tmp_path, {"a.csv": whole[:-rest]})
+    assert f"{tmp_path / 'a.csv'} is a damaged {kind} file" in message
+    assert "Fetch or write it again" in message
+
+
+@pytest.mark.parametrize(
+    ("magic", "kind"),
+    [(b"PK\x03\x04", "zip"), (b"BZh9", "bzip2"), (b"\xfd7zXZ", "xz")],
+)
+def test_archives_are_refused(tmp_path: pathlib.Path, magic, kind):
+    message = read_error(tmp_path, {"a.csv": magic + b"rest"})
+    assert f"a.csv is a {kind} archive" in message
+    assert "pack it with gzip or zstd" in message
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf16_is_refused(tmp_path: pathlib.Path, encoding: str):
+    message = read_error(tmp_path, {"a.csv": LINES.encode(encoding)})
+    assert "a.csv is UTF-16 or no text" in message
+    assert "iconv -f UTF-16 -t UTF-8" in message
+
+
+def test_latin1_ids_are_dead_letters(tmp_path: pathlib.Path):
+    content = (HEADER + "ann,café,1\nann,tea,2\n").encode("latin-1")
+    reading = read_logs(tmp_path, {"a.csv": content})
+    assert reading.events == [("ann", "tea", 2_000_000)]
+    assert reading.bad == [(2, "item_id", rows.NOT_UTF8)]
+    message = read_error(tmp_path, {"a.csv": content})
+    assert "column `item_id`, 1 rows" in message
+    assert f"{tmp_path / 'a.csv'}:2: ann,caf\ufffd,1" in message
+    assert "Convert the files to UTF-8" in message
+    header = "für_wen,item_id,timestamp\nann,tea,1\n".encode("latin-1")
+    columns = ColumnsConfig(user="für_wen")
+    message = read_error(tmp_path, {"a.csv": header}, columns=columns)
+    assert "no column 'für_wen' in the header" in message
+    assert "not UTF-8: convert the file" in message
+
+
+def test_files_in_subfolders_are_read_once_and_in_order(tmp_path: pathlib.Path):
+    files = {
+        name: HEADER + f"{name},tea,1\n"
+        for name in ("2024/b.csv", "2023/12/a.csv", "c.csv", "d.tsv")
+    }
+    config = LogsConfig(pattern=("c.*", "**.csv", "**b.csv", "d.tsv"))
+    reading = read_logs(tmp_path, files, config)
+    assert [user for user, _, _ in reading.events] == [
+        "2023/12/a.csv",
+        "2024/b.csv",
+        "c.csv",
+        "d.tsv",
+    ]
+    for patterns in (("*/*.csv",), ("2024/**", "2024/*"), ("2024/b.csv",)):
+        config = LogsConfig(path=str(tmp_path), pattern=patterns)
+        (found,) = match_files(config)
+        assert found.path == str(tmp_path / "2024" / "b.csv")
+
+
+def test_every_glob_must_match(tmp_path: pathlib.Path):
+    write_logs(tmp_path, {"a.csv": LINES})
+    message = read_error(tmp_path, {}, pattern=("*.csv", "*.cvs"))
+    assert "No file matches `logs.pattern` '*.cvs'" in message
+    assert "Did you mean 'a.csv'?" in message
+    with pytest.raises(ValueError, match="at least one glob"):
+        LogsConfig(pattern=())
+
+
+def test_copies_are_refused_or_kept(tmp_path: pathlib.Path):
+    write_logs(
+        tmp_path,
+        {
+            "b/part.csv": LINES,
+            "a.csv": LINES,
+            "other.csv": LINES.replace("u1", "u2"),  # of the same size
+            "empty": "",
+            "empty too": "",
+            "header": HEADER,
+            "header too": HEADER,
+        },
+    )
+    message = read_error(tmp_path, {})
+    first, second = tmp_path / "a.csv", tmp_path / "b" / "part.csv"
+    assert f"{second} is a copy of {first}, byte for byte" in message
+    assert "`logs.duplicate_files: keep`" in message
+    config = LogsConfig(duplicate_files="keep")
+    assert len(read_logs(tmp_path, {}, config).events) == 9000
+    second.unlink()
+    assert len(read_logs(tmp_path, {}).events) == 6000
+
+
+def test_copies_of_parquet_files(tmp_path: pathlib.Path):
+    ones = pa.array([1])
+    table = pa.table({"uid": ones, "item_id": ones, "timestamp": ones})
+    files = {"a": table, "b": table}
+    with pytest.raises(LogsError, match="is a copy of"):
+        read_logs(tmp_path, files, LIKES)
+    # Without a row there is nothing to count twice.
+    files = {"a": table[:0], "b": table[:0], "c": table}
+    assert len(read_logs(tmp_path, files, LIKES).events) == 1
+
+
+@pytest.mark.parametrize("content", ["", HEADER, HEADER + "\n\n", "\n"])
+def test_files_without_rows(tmp_path: pathlib.Path, content: str):
+    message = read_error(tmp_path, {"a.csv": content})
+    assert "The log is empty: the 1 files" in message
+    files = {"a.csv": content, "b.csv": HEADER + "ann,tea,1\n"}
+    assert len(read_logs(tmp_path, files).events) == 1
+
+
+def test_header_with_a_column_twice(tmp_path: pathlib.Path):
+    content = "user_id,x,item_id,x,item_id,timestamp\nann,1,tea,2,jam,3\n"
+    message = read_error(tmp_path, {"a.csv": content})
+    assert "the header has 2 columns 'item_id'" in message
+    assert "`logs.columns.item`" in message
+    assert "2 or 4" in message
+    config = LogsConfig(columns=ColumnsConfig(item=4))
+    reading = read_logs(tmp_path, {"a.csv": content}, config)
+    assert reading.events == [("ann", "jam", 3_000_000)]
+
+
+def test_ids_with_anything_in_them(tmp_path: pathlib.Path):
+    content = (
+        HEADER
+        + '"a,b","say ""hi"", ok",1\n'
+        + "🙂,naïve 日本,2\n"
+        + '"ann","tea\n'
+        + 'and jam",3\n'
+        + '"",tea,4\n'
+        + ",tea,5\n"
+        + "\u3000,tea,6\n"
+        + "a;b\tc,  tea ,7\n"
+    )
+    reading = read_logs(tmp_path, {"a.csv": content})
+    assert reading.events == [
+        ("a,b", 'say "hi", ok', 1_000_000),
+        ("🙂", "naïve 日本", 2_000_000),
+        ("a;b\tc", "  tea ", 7_000_000),
+    ]
+    # A line break inside of quotes is not supported: both lines are set aside.
+    assert reading.bad == [
+        (4, rows.WHOLE_ROW, rows.UNCLOSED_QUOTE),
+        (5, "timestamp", rows.WRONG_COLUMNS),
+        (6, "user_id", rows.EMPTY_FIELD),
+        (7, "user_id", rows.EMPTY_FIELD),
+        (8, "user_id", rows.EMPTY_FIELD),
+    ]
+    message = read_error(tmp_path, {"a.csv": content}, max_bad_row_share=0.3)
+    assert "empty field: 3" in message
+
+
+def test_a_tenth_of_broken_rows(tmp_path: pathlib.Path):
+    broken = ["ann,tea", "ann,tea,x", ",tea,1", "ann,tea,-1", "a,b,c,d"]
+    lines = [
+        broken[n // 10 % 5] if n % 10 == 0 else f"u{n},tea,{n}"
+        for n in range(1000)
+    ]
+    files = {"a.csv": HEADER + "\n".join(lines)}
+    message = read_error(tmp_path, files)
+    assert "100 of 1,000 log rows (10.00%) cannot be used" in message
+    assert "column `timestamp`, 60 rows (6.00% of all" in message
+    assert f"{tmp_path / 'a.csv'}:2: ann,tea\n" in message
+    check_logs(tmp_path, files, LogsConfig(max_bad_row_share=0.2))
+    reading = read_logs(tmp_path, files)
+    assert [line for line, _, _ in reading.bad] == list(range(2, 1002, 10))
+    assert reading.texts == broken * 20
+    assert len(reading.events) == 900
+
+
+def test_swapped_columns(tmp_path: pathlib.Path):
+    """A time column that holds ids; user and item swapped look the same."""
+    content = "user_id,item_id,timestamp\n" + "u1,17,B000\n" * 50
+    message = read_error(tmp_path, {"a.csv": content})
+    assert "50 of 50 log rows (100.00%) cannot be used" in message
+    assert "column `timestamp`" in message
+    assert "unreadable time: 50" in message
+    assert f"{tmp_path / 'a.csv'}:2: u1,17,B000" in message
+    assert "`logs.columns.timestamp`" in message
+
+
+def test_settings_of_formats():
+    with pytest.raises(ValueError, match="`compression` is gzip, but Parquet"):
+        LogsConfig(format="parquet", compression="gzip")
+    with pytest.raises(ValueError, match="`format` must be delimited, json_li"):
+        LogsConfig(format="csv")
+    with pytest.raises(ValueError, match="`columns.item` must be a name"):
+        LogsConfig(format="json_lines", columns=ColumnsConfig(item=1))
+    with pytest.raises(ValueError, match="`duplicate_files` must be refuse or"):
+        LogsConfig(duplicate_files="drop")
+    # There is no header to be without.
+    assert dataclasses.replace(LIKES, header=False).columns.user == "uid"
+
+
+def test_an_open_quote_ends_with_its_line(tmp_path: pathlib.Path):
+    lines = [f"u{n},i{n},{n}" for n in range(3000)]
+    lines[1500] = 'u,"i'
+    reading = read_logs(tmp_path, {"a.csv": HEADER + "\n".join(lines)})
+    assert reading.bad == [(1502, rows.WHOLE_ROW, rows.UNCLOSED_QUOTE)]
+    assert len(reading.events) == 2999

@@ -1,0 +1,372 @@
+"""JSON lines and Parquet: values by hand, and against Python's json."""
+
+import dataclasses
+import datetime
+import json
+import pathlib
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from components.history_example_gen import json_lines, json_objects, rows
+from components.history_example_gen.config import ColumnsConfig, LogsConfig
+from components.history_example_gen.formats import read_file
+from components.history_example_gen.layouts import find_logs
+from components.history_example_gen.readers import LogsError
+from tests.components.log_helpers import (
+    LIKES,
+    REVIEWS,
+    read_logs,
+    write_logs,
+)
+
+BIG = 2**53 + 1
+SECOND = 1_000_000
+
+
+def review(user: object, item: object, moment: object, **others: object) -> str:
+    values = {"reviewerID": user, "asin": item, "unixReviewTime": moment}
+    return json.dumps(values | others) + "\n"
+
+
+def test_json_lines_ignore_other_keys(tmp_path: pathlib.Path):
+    lines = review(
+        "ann", "tea", 5, helpful=[0, 1], reviewText="{}\n\"[' end", overall=5.0
+    )
+    lines += '{"asin": "jam", "x": {"reviewerID": 3}, "unixReviewTime": 7, '
+    lines += '"reviewerID": "bob"}\r\n\n'
+    lines += review("é😀", 'a,"b"\n', 6)
+    reading = read_logs(tmp_path, {"a.json": lines}, REVIEWS)
+    assert reading.events == [
+        ("ann", "tea", 5 * SECOND),
+        ("bob", "jam", 7 * SECOND),
+        ("é😀", 'a,"b"\n', 6 * SECOND),
+    ]
+    assert reading.bad == []
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ([1, 2], ["1", "2"]),
+        ([1.0, 2], ["1", "2"]),
+        ([1.5, -2], ["1.5", "-2"]),
+        ([BIG, BIG + 1], [str(BIG), str(BIG + 1)]),
+        ([BIG, 1.0], [str(BIG), "1"]),
+        ([2**63, 2**64 - 1], [str(2**63), str(2**64 - 1)]),
+        ([2**64, -1], [str(2**64), "-1"]),
+        ([1e20, 1e-7], [str(10**20), "1e-07"]),
+        (["1.0", 1], ["1.0", "1"]),
+        ([True, "x"], ["true", "x"]),
+        ([True, False], ["true", "false"]),
+    ],
+)
+def test_json_ids_become_text(tmp_path: pathlib.Path, values, texts):
+    lines = "".join(review(value, "tea", 5) for value in values)
+    reading = read_logs(tmp_path, {"a.json": lines}, REVIEWS)
+    assert [user for user, _, _ in reading.events] == texts
+
+
+@pytest.mark.parametrize("moments", [[5, 6.5], ["5", "6.5"], [5, "6.5"]])
+def test_json_times_are_numbers_or_text(tmp_path: pathlib.Path, moments):
+    lines = "".join(review("ann", "tea", moment) for moment in moments)
+    reading = read_logs(tmp_path, {"a.json": lines}, REVIEWS)
+    assert [key for _, _, key in reading.events] == [5_000_000, 6_500_000]
+
+
+def test_unusable_json_lines_are_named(tmp_path: pathlib.Path):
+    lines = [
+        review("ann", "tea", 5),
+        "[1, 2]\n",
+        '{"reviewerID": "ann", "asin": "tea"}\n',
+        "  \n",
+        review(None, "tea", 5),
+        review("ann", ["tea"], 5),
+        review("ann", " ", 5),
+        review("ann", "tea", "soon"),
+        review("ann", "tea", -5),
+        review("ann", "tea", float("nan")),
+        '{"reviewerID": "ann", "asin": "te\n',
+        'a", "unixReviewTime": 5}\n',
+        review("ann", "a", 1).strip() + review("ann", "b", 2),
+        '{"reviewerID": "ann",\n',
+        "[" * 100_000 + "\n",
+        review("bob", "jam", 9),
+    ]
+    reading = read_logs(tmp_path, {"a.json": "".join(lines)}, REVIEWS)
+    assert reading.events == [
+        ("ann", "tea", 5 * SECOND),
+        ("bob", "jam", 9 * SECOND),
+    ]
+    whole = (rows.WHOLE_ROW, rows.NOT_JSON)
+    assert reading.bad == [
+        (2, *whole),
+        (3, "unixReviewTime", rows.MISSING_VALUE),
+        (5, "reviewerID", rows.MISSING_VALUE),
+        (6, "asin", rows.NESTED_VALUE),
+        (7, "asin", rows.EMPTY_FIELD),
+        (8, "unixReviewTime", rows.UNREADABLE_TIME),
+        (9, "unixReviewTime", rows.IMPOSSIBLE_TIME),
+        (10, "unixReviewTime", rows.MISSING_VALUE),
+        (11, *whole),
+        (12, *whole),
+        (13, *whole),
+        (14, *whole),
+        (15, *whole),
+    ]
+    assert reading.texts[0] == "[1, 2]"
+    assert len(reading.texts[-1]) == 500
+
+
+def test_bytes_that_are_no_utf8_matter_in_ids_only(tmp_path: pathlib.Path):
+    good = review("ann", "tea", 5).encode()
+    lines = good.replace(b"ann", b"\xe9") + b'{"x": "\xe9", ' + good[1:]
+    for others in (b"", b"[]\n"):  # with and without Arrow
+        reading = read_logs(tmp_path, {"a.json": lines + others}, REVIEWS)
+        assert reading.events == [("ann", "tea", 5 * SECOND)]
+        assert reading.bad[0] == (1, "reviewerID", rows.NOT_UTF8)
+    half = good.replace(b"ann", rb"\ud800")
+    reading = read_logs(tmp_path, {"a.json": half + good}, REVIEWS)
+    assert reading.bad == [(1, "reviewerID", rows.NOT_UTF8)]
+
+
+_SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.floats(-1e9, 1e9),
+    st.text(max_size=3),
+    st.lists(st.integers(), max_size=1),
+)
+_LINES = st.one_of(
+    st.sampled_from(
+        ["", "  ", "{", "}", "[]", "7", '{"asin": 1}', '{"a":1}{}']
+    ),
+    st.fixed_dictionaries(
+        {
+            "reviewerID": _SCALARS,
+            "asin": _SCALARS,
+            "unixReviewTime": st.one_of(st.integers(0, 9), _SCALARS),
+        }
+    ).map(json.dumps),
+    st.integers(0, 99).map(lambda n: review(f"u{n}", n, n).strip()),
+)
+
+
+@settings(
+    deadline=None,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(st.lists(_LINES, max_size=40), st.sampled_from([100, 1 << 20]))
+def test_blocks_and_arrow_change_nothing(
+    tmp_path: pathlib.Path, monkeypatch, lines: list[str], block_bytes: int
+):
+    """Arrow over any blocks gives what Python gives line by line."""
+    lines = [review("ann", "tea", 5).strip(), *lines]
+    files = {"a.json": "\n".join(lines)}
+    with monkeypatch.context() as patch:
+        patch.setattr(json_lines, "_PIECE_BYTES", 50)
+        found = read_logs(tmp_path, files, REVIEWS, block_bytes)
+    with monkeypatch.context() as patch:
+        patch.setattr(json_lines, "_read_together", lambda *_: None)
+        expected = read_logs(tmp_path, files, REVIEWS)
+    assert found == expected
+    num_rows = sum(bool(line.strip(" ")) for line in lines)
+    assert len(found.events) + len(found.bad) == num_rows
+
+
+def test_python_reads_only_the_lines_around_a_bad_one(
+    tmp_path: pathlib.Path, monkeypatch
+):
+    lines = [review(f"u{n}", f"i{n}", n) for n in range(20_000)]
+    expected = read_logs(tmp_path, {"a.json": "".join(lines)}, REVIEWS).events
+    lines[10_000] = "{\n"
+    del expected[10_000]
+    sizes = []
+
+    def watched(data: bytes, keys: dict[str, str]) -> rows.Fields:
+        sizes.append(len(data))
+        return json_objects.read_one_by_one(data, keys)
+
+    monkeypatch.setattr(json_lines, "read_one_by_one", watched)
+    reading = read_logs(tmp_path, {"a.json": "".join(lines)}, REVIEWS)
+    assert reading.events == expected
+    assert reading.bad == [(10_001, rows.WHOLE_ROW, rows.NOT_JSON)]
+    assert len(sizes) == 1
+    assert sizes[0] < 70_000 < len("".join(lines)) / 10
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        (
+            review("a", "b", 1).replace("asin", "asn"),
+            ["no key 'asin'", "'asn'"],
+        ),
+        ("a,b,c\n", ["a.json:1: no JSON object", "`logs.format`"]),
+        ("[\n", ["a.json:1: no JSON object"]),
+    ],
+)
+def test_json_lines_without_the_keys(tmp_path: pathlib.Path, lines, words):
+    with pytest.raises(LogsError) as raised:
+        read_logs(tmp_path, {"a.json": lines}, REVIEWS)
+    for word in words:
+        assert word in str(raised.value)
+
+
+def test_json_lines_read_as_csv_name_the_format(tmp_path: pathlib.Path):
+    with pytest.raises(LogsError, match="`logs.format: json_lines`"):
+        read_logs(tmp_path, {"a.csv": review("a", "b", 1)})
+
+
+def likes(user: pa.Array, item: pa.Array, moment: pa.Array) -> pa.Table:
+    return pa.table({"uid": user, "timestamp": moment, "item_id": item})
+
+
+@pytest.mark.parametrize(
+    ("column", "texts"),
+    [
+        (pa.array([1, 2], pa.uint32()), ["1", "2"]),
+        (pa.array([BIG, -BIG]), [str(BIG), str(-BIG)]),
+        (pa.array([2**64 - 1, 0], pa.uint64()), [str(2**64 - 1), "0"]),
+        (pa.array([1.0, 2.0**60]), ["1", str(2**60)]),
+        (pa.array([0.1, 1e20]), ["0.1", str(10**20)]),
+        (pa.array([0.1, 7.0], pa.float32()), ["0.1", "7"]),
+        (pa.array([True, False]), ["true", "false"]),
+        (pa.array(["a,b", 'q"\n😀']), ["a,b", 'q"\n😀']),
+        (pa.array(["a", "b"], pa.large_string()), ["a", "b"]),
+        (pa.array([b"a", b"b"], pa.binary(1)), ["a", "b"]),
+        (pa.array(["a", "b"]).dictionary_encode(), ["a", "b"]),
+        (pa.array([7, 8]).dictionary_encode(), ["7", "8"]),
+    ],
+)
+def test_parquet_ids_become_text(tmp_path: pathlib.Path, column, texts):
+    table = likes(column, pa.array([3, 4]), pa.array([5, 6]))
+    reading = read_logs(tmp_path, {"a.parquet": table}, LIKES)
+    assert reading.events == [
+        (texts[0], "3", 5 * SECOND),
+        (texts[1], "4", 6 * SECOND),
+    ]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([1.5, 2], pa.float64()),
+        pa.array(["1.5", "2"]),
+        pa.array([1500, 2000], pa.timestamp("ms")),
+        pa.array([1_500_000_999, 2 * 10**9], pa.timestamp("ns", "UTC")),
+    ],
+)
+def test_parquet_times(tmp_path: pathlib.Path, column):
+    table = likes(pa.array([1, 1]), pa.array([3, 4]), column)
+    reading = read_logs(tmp_path, {"a.parquet": table}, LIKES)
+    assert [key for _, _, key in reading.events] == [1_500_000, 2_000_000]
+
+
+def test_parquet_rows_are_numbered_across_row_groups(tmp_path: pathlib.Path):
+    table = likes(
+        pa.array([1.0, None, 3, float("nan"), 5, 6, 7]),
+        pa.array(["a", "b", None, "d", " ", b"\xff", "g"], pa.binary()),
+        pa.array([1, 2, 3, 4, 5, 6, -7]),
+    ).append_column("more", pa.array([[1]] * 7))
+    path = tmp_path / "a.parquet"
+    pa.parquet.write_table(table, path, row_group_size=3)
+    expected = [
+        (2, "uid", rows.MISSING_VALUE),
+        (3, "item_id", rows.MISSING_VALUE),
+        (4, "uid", rows.MISSING_VALUE),
+        (5, "item_id", rows.EMPTY_FIELD),
+        (6, "item_id", rows.NOT_UTF8),
+        (7, "timestamp", rows.IMPOSSIBLE_TIME),
+    ]
+    for block_bytes in (1, 64, 1 << 20):
+        reading = read_logs(tmp_path, {}, LIKES, block_bytes)
+        assert reading.events == [("1", "a", SECOND)]
+        assert reading.bad == expected
+        assert json.loads(reading.texts[1]) == {
+            "uid": 3.0,
+            "timestamp": 3,
+            "item_id": None,
+        }
+
+
+def test_parquet_files_that_cannot_be_read(tmp_path: pathlib.Path):
+    path = tmp_path / "a.parquet"
+    ones = pa.array([1])
+
+    def error(**changes: object) -> str:
+        config = dataclasses.replace(
+            LIKES, path=str(tmp_path), pattern="a.parquet", **changes
+        )
+        with pytest.raises(LogsError) as raised:
+            (log,) = find_logs(config)
+            list(read_file(log, config, 1 << 20))
+        assert str(path) in str(raised.value)
+        return str(raised.value)
+
+    table = likes(ones, ones, ones)
+    write_logs(tmp_path, {"a.parquet": table})
+    columns = ColumnsConfig(user="uid", item="item", timestamp="timestamp")
+    message = error(columns=columns)
+    assert "no column 'item', as `logs.columns.item`" in message
+    assert "'item_id'?" in message
+    assert "`logs.format: parquet`" in error(format="delimited")
+    data = path.read_bytes()
+    path.write_bytes(data[:-20])
+    assert "is no Parquet file or is damaged" in error()
+    start = data.index(b"PAR1") + 4
+    path.write_bytes(data[:start] + b"\xff" * 40 + data[start + 40 :])
+    assert "is no Parquet file or is damaged" in error()
+    path.write_bytes(b"")
+    assert "is no Parquet file or is damaged" in error()
+    for kind in (pa.array([[1]]), pa.array([{"a": 1}])):
+        write_logs(tmp_path, {"a.parquet": likes(ones, kind, ones)})
+        message = error()
+        assert (
+            f"column 'item_id' (`logs.columns.item`) is of type {kind.type}"
+            in (message)
+        )
+    twice = pa.table([ones] * 4, ["uid", "uid", "item_id", "timestamp"])
+    write_logs(tmp_path, {"a.parquet": twice})
+    assert "more than one column 'uid'" in error()
+
+
+def test_all_formats_give_the_same_events(tmp_path: pathlib.Path):
+    random = np.random.default_rng(0)
+    users, items, moments = random.integers(1, 50, (3, 500))
+    csv = "user_id,item_id,timestamp\n"
+    csv += "".join(
+        f"{u},{i},{t}\n" for u, i, t in zip(users, items, moments, strict=True)
+    )
+    table_rows = np.stack((users, items, moments), axis=1).tolist()
+    json_text = "".join(review(*row) for row in table_rows)
+    table = likes(pa.array(users), pa.array(items), pa.array(moments))
+    found = [
+        read_logs(tmp_path / "csv", {"a": csv}, LogsConfig()).events,
+        read_logs(tmp_path / "json", {"a": json_text}, REVIEWS).events,
+        read_logs(tmp_path / "parquet", {"a": table}, LIKES).events,
+    ]
+    assert found[0] == found[1] == found[2]
+    assert len(found[0]) == 500
+
+
+def test_timestamps_of_parquet_have_a_unit_of_their_own(
+    tmp_path: pathlib.Path,
+):
+    moment = datetime.datetime(2014, 3, 1, tzinfo=datetime.timezone.utc)
+    column = pa.array([moment], pa.timestamp("us", "UTC"))
+    table = likes(pa.array([1]), pa.array([2]), column)
+    for unit, per_second in (
+        ("seconds", 10**6),
+        ("milliseconds", 10**6),
+        ("iso8601", 10**9),
+    ):
+        config = dataclasses.replace(LIKES, time_unit=unit)
+        reading = read_logs(tmp_path, {"a": table}, config)
+        assert reading.events[0][2] == moment.timestamp() * per_second
+        assert reading.ingest["wrong_units"] == []

@@ -1,0 +1,60 @@
+"""The types of `logs` in YAML files and through JSON."""
+
+from pathlib import Path
+
+import pytest
+
+from components.history_example_gen.config import LogsConfig
+from models.settings import SettingsError, from_json, to_json
+from pipeline.config import load_config
+
+DEMO = "pipeline/configs/demo.yaml"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("a", "a"), ("[a]", ("a",)), ("[a, b]", ("a", "b"))],
+)
+def test_one_glob_or_several(value: str, expected: object):
+    logs = load_config(DEMO, [f"logs.pattern={value}"]).logs
+    assert logs.pattern == expected
+    # The component gets its settings as JSON, which has no tuples.
+    assert from_json(LogsConfig, to_json(logs)) == logs
+
+
+def test_globs_of_the_wrong_type():
+    with pytest.raises(SettingsError, match=r"`logs.pattern` must be a list"):
+        load_config(DEMO, ["logs.pattern=5"])
+    with pytest.raises(SettingsError, match=r"`logs.pattern\[1\]` must be str"):
+        load_config(DEMO, ["logs.pattern=[a, 5]"])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2024-03-01", "2024-03-01"),
+        ('"2024-03-01"', "2024-03-01"),
+        ("2024-03-01T12:00:00Z", "2024-03-01T12:00:00+00:00"),
+        ("now", "now"),
+        ("null", None),
+    ],
+)
+def test_dates_need_no_quotes(tmp_path: Path, text: str, expected: str | None):
+    path = tmp_path / "own.yaml"
+    path.write_text(
+        "name: own\ndataset: own\nlogs:\n  path: /logs\n"
+        f"  latest_time: {text}\n"
+    )
+    assert load_config(path).logs.latest_time == expected
+
+
+def test_errors_name_the_key(tmp_path: Path):
+    path = tmp_path / "own.yaml"
+    path.write_text(
+        "name: own\ndataset: own\nlogs:\n  path: /logs\n  format: csv\n"
+    )
+    with pytest.raises(SettingsError) as caught:
+        load_config(path)
+    assert "`format` must be delimited, json_lines or parquet" in str(
+        caught.value
+    )
