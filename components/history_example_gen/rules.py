@@ -87,8 +87,9 @@ def describe_all_dropped(dropped: dict[str, int], num_rows: int) -> str:
     counts = "; ".join(f"{MEANING[k]}: {n:,}" for k, n in dropped.items())
     return (
         f"No event is left of {num_rows:,} log rows: the rules in `logs.keep` "
-        f"dropped {sum(dropped.values()):,} of them ({counts}). Loosen them, or check the columns that they look "
-        "at (`logs.columns.event_type`, `logs.columns.weight`)."
+        f"dropped {sum(dropped.values()):,} of them ({counts}). Loosen them, "
+        "or check the columns that they look at (`logs.columns.event_type`, "
+        "`logs.columns.weight`)."
     )
 
 
