@@ -14,6 +14,7 @@ from typing import Any
 
 from components.graph_builder.config import GraphConfig
 from components.history_example_gen.config import LogsConfig
+from components.period_statistics.config import DriftConfig
 from components.ranking_evaluator.config import EvaluationConfig
 from components.splits import SplitConfig
 from models.config import ModelConfig, TrainingConfig
@@ -78,6 +79,7 @@ class PipelineConfig:
         graph: which events become edges.
         model: the two towers and their losses.
         training: optimisation and schedule.
+        drift: when a difference between the periods is a warning.
         evaluation: what is measured, and when a model is blessed.
         serving: name and answer length of the pushed model.
         beam: how Beam works on this machine.
@@ -92,6 +94,7 @@ class PipelineConfig:
     graph: GraphConfig = dataclasses.field(default_factory=GraphConfig)
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+    drift: DriftConfig = dataclasses.field(default_factory=DriftConfig)
     evaluation: EvaluationConfig = dataclasses.field(
         default_factory=EvaluationConfig
     )

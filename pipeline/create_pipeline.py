@@ -13,6 +13,7 @@ from components.example_validator.component import StrictExampleValidator
 from components.graph_builder.component import GraphBuilder
 from components.histories import SPLIT
 from components.history_example_gen.component import HistoryExampleGen
+from components.period_statistics.component import PeriodStatistics
 from components.ranking_evaluator.component import RankingEvaluator
 from components.trainer.component import Trainer
 from components.trainer.config import TrainerConfig
@@ -32,6 +33,7 @@ CODE = {
         "models",
         "serving",
     ),
+    "PeriodStatistics": ("components.period_statistics",),
     "RankingEvaluator": (
         "components.ranking_evaluator",
         "components.transform",
@@ -126,6 +128,14 @@ def create_pipeline(
         code_fingerprint=_fingerprint("Trainer"),
     )
 
+    # Say how the periods differ. For people only: this sees the test period,
+    # so its output goes to the report and to nothing that is learned.
+    period_statistics = PeriodStatistics(
+        examples=transform.outputs["transformed_examples"],
+        config=to_json(config.drift),
+        code_fingerprint=_fingerprint("PeriodStatistics"),
+    )
+
     # Measure the exported model on the future, beside baselines, and bless it.
     evaluator = RankingEvaluator(
         examples=transform.outputs["transformed_examples"],
@@ -133,6 +143,7 @@ def create_pipeline(
         model=trainer.outputs["model"],
         model_run=trainer.outputs["model_run"],
         dead_letters=example_gen.outputs["dead_letters"],
+        period_statistics=period_statistics.outputs["statistics"],
         config=to_json(config.evaluation),
         split_config=split_config,
         max_length=config.model.sequential.max_length,
@@ -163,6 +174,7 @@ def create_pipeline(
             transform,
             graph_builder,
             trainer,
+            period_statistics,
             evaluator,
             pusher,
         ],

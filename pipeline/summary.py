@@ -32,6 +32,9 @@ _PACKAGES = (
     "ml-metadata",
 )
 
+# Of drift.json; the rest is for pictures.
+_DRIFT = ("periods", "popularity_shift", "comparisons", "warnings")
+
 
 class SummaryError(RuntimeError):
     """A run left no readable results."""
@@ -74,6 +77,7 @@ def make_summary(run: RunRecord, config: PipelineConfig) -> dict[str, Any]:
     ingest = _json_output(
         run, "HistoryExampleGen", "dead_letters", "ingest.json"
     )
+    drift = _json_output(run, "PeriodStatistics", "statistics", "drift.json")
     blessing = evaluation["blessing"]
     blessed = bool(
         run.nodes["RankingEvaluator"]
@@ -87,6 +91,7 @@ def make_summary(run: RunRecord, config: PipelineConfig) -> dict[str, Any]:
         "run_id": run.run_id,
         "ingest": ingest,
         "splits": evaluation["splits"],
+        "drift": {key: drift[key] for key in _DRIFT},
         "metrics": evaluation["metrics"],
         "timings": {
             "total": run.seconds,

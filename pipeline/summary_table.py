@@ -12,7 +12,7 @@ _ORDER = ("ndcg", "recall", "coverage")
 def format_summary(summary: dict[str, Any]) -> str:
     """Returns splits, metrics, blessing and time of a run."""
     parts = [
-        _format_splits(summary),
+        f"{_format_splits(summary)}\n{_format_drift(summary['drift'])}",
         format_metrics(summary),
         _format_blessing(summary),
         _format_timings(summary),
@@ -80,6 +80,26 @@ def _format_splits(summary: dict[str, Any]) -> str:
                 f"{value['rows']:>12,} rows"
             )
     return "\n".join(lines)
+
+
+def _format_drift(drift: dict[str, Any]) -> str:
+    """One line: what is new in the test period, and how much moved."""
+    test, shift = drift["periods"]["test"], drift["popularity_shift"]
+    if not test["events"]:
+        return "Drift: no test events."
+    users, items = (
+        100 * test[key]["event_share"] for key in ("new_users", "new_items")
+    )
+    parts = [
+        f"{users:.1f} % of the test events by new users, {items:.1f} % of new "
+        "items"
+    ]
+    if "test" in shift:
+        top = shift["test"]["top"]
+        parts.append(f"{top['shared']} of the top {top['size']} items stayed")
+    moved = len(drift["warnings"])
+    parts.append(f"{moved} warning{'' if moved == 1 else 's'} in the report")
+    return f"Drift: {'; '.join(parts)}"
 
 
 def _format_blessing(summary: dict[str, Any]) -> str:

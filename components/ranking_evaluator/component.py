@@ -36,6 +36,9 @@ class RankingEvaluatorSpec(component_spec.ComponentSpec):
             type=standard_artifacts.ModelRun
         ),
         "dead_letters": component_spec.ChannelParameter(type=DeadLetters),
+        "period_statistics": component_spec.ChannelParameter(
+            type=standard_artifacts.ExampleStatistics
+        ),
     }
     OUTPUTS = {
         "evaluation": component_spec.ChannelParameter(
@@ -70,6 +73,7 @@ class RankingEvaluator(base_beam_component.BaseBeamComponent):
         model: types.BaseChannel,
         model_run: types.BaseChannel,
         dead_letters: types.BaseChannel,
+        period_statistics: types.BaseChannel,
         config: str,
         split_config: str,
         max_length: int,
@@ -85,6 +89,8 @@ class RankingEvaluator(base_beam_component.BaseBeamComponent):
             model: from Trainer, with the signature `recommend`.
             model_run: from Trainer, with training.json.
             dead_letters: from HistoryExampleGen, with ingest.json.
+            period_statistics: from PeriodStatistics, with drift.json; for
+                the report only.
             config: JSON of `EvaluationConfig`.
             split_config: JSON of `SplitConfig`.
             max_length: newest items of each user in the fit data.
@@ -105,6 +111,7 @@ class RankingEvaluator(base_beam_component.BaseBeamComponent):
                 model=model,
                 model_run=model_run,
                 dead_letters=dead_letters,
+                period_statistics=period_statistics,
                 config=config,
                 split_config=split_config,
                 max_length=max_length,

@@ -96,6 +96,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             evaluation,
             _read_json(input_dict["model_run"], "training.json"),
             _read_json(input_dict["dead_letters"], "ingest.json"),
+            _read_json(input_dict["period_statistics"], "drift.json"),
             shown,
             request,
         )
@@ -246,17 +247,25 @@ def _write_report(
     evaluation: dict[str, Any],
     training: dict[str, Any],
     ingest: dict[str, Any],
+    drift: dict[str, Any],
     shown: list[dict[str, Any]],
     request: _Request,
 ) -> None:
     configuration = {
         "evaluation": dataclasses.asdict(request.config),
         "split": dataclasses.asdict(request.split),
+        "drift": drift["config"],
         "model": training.get("model", {}),
         "training": training.get("training", {}),
     }
     page = report.render(
-        evaluation, training, ingest, shown, request.dataset, configuration
+        evaluation,
+        training,
+        ingest,
+        drift,
+        shown,
+        request.dataset,
+        configuration,
     )
     io_utils.write_string_file(os.path.join(request.output, REPORT_FILE), page)
 

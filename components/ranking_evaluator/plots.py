@@ -1,4 +1,4 @@
-"""Training curves as inline SVG that follows light and dark mode."""
+"""Pictures as inline SVG that follow light and dark mode; training curves."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 # Drawn in this colour, then replaced by the text colour of the page.
-_INK = "#010203"
+INK = "#010203"
 _LOSS = "#3b82c4"
 _METRIC = "#d9730d"
 
-_STYLE = {
+STYLE = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.size": 11,
-    "text.color": _INK,
-    "axes.edgecolor": _INK,
+    "text.color": INK,
+    "axes.edgecolor": INK,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "axes.labelcolor": _INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.labelcolor": INK,
 }
 
 
@@ -46,7 +46,7 @@ def training_curves(
     Returns:
         An <svg> element without a fixed size.
     """
-    with matplotlib.rc_context(_STYLE | {"svg.hashsalt": name}):
+    with matplotlib.rc_context(STYLE | {"svg.hashsalt": name}):
         figure = Figure(figsize=(5.6, 3.2), layout="constrained")
         axes = figure.add_subplot()
         _shade_warmup(axes, epochs)
@@ -60,13 +60,18 @@ def training_curves(
         axes.tick_params(axis="y", colors=_LOSS)
         axes.xaxis.get_major_locator().set_params(integer=True)
         _plot_metric(axes, epochs, best_epoch)
-        buffer = io.StringIO()
-        figure.savefig(
-            buffer,
-            format="svg",
-            transparent=True,
-            metadata={"Date": None, "Creator": None},
-        )
+        return to_svg(figure)
+
+
+def to_svg(figure: Figure) -> str:
+    """An <svg> element; call it within the style the figure was drawn in."""
+    buffer = io.StringIO()
+    figure.savefig(
+        buffer,
+        format="svg",
+        transparent=True,
+        metadata={"Date": None, "Creator": None},
+    )
     return _inline(buffer.getvalue())
 
 
@@ -106,7 +111,7 @@ def _plot_metric(
     value = dict(points).get(best_epoch)
     if value is None:
         return
-    axes.axvline(best_epoch, color=_INK, lw=0.8, ls=":")
+    axes.axvline(best_epoch, color=INK, lw=0.8, ls=":")
     right.plot(best_epoch, value, "o", color=_METRIC)
     right.annotate(
         f"epoch {best_epoch}: {value:.2f} %",
@@ -131,5 +136,5 @@ def _inline(svg: str) -> str:
     )
     # matplotlib numbers its groups the same way in every figure; what is
     # referred to (clip paths, markers) is named by the hash salt.
-    svg = re.sub(r'<g id="\w+">', "<g>", svg)
-    return svg.replace(_INK, "currentColor").strip()
+    svg = re.sub(r'<g id="[\w.]+"', "<g", svg)
+    return svg.replace(INK, "currentColor").strip()

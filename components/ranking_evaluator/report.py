@@ -11,7 +11,7 @@ from typing import Any
 
 import jinja2
 
-from components.ranking_evaluator import plots
+from components.ranking_evaluator import drift_section, plots
 from components.ranking_evaluator.blessing import metric_label
 
 _TEMPLATES = os.path.join(os.path.dirname(__file__), "templates")
@@ -37,6 +37,7 @@ def render(
     evaluation: Mapping[str, Any],
     training: Mapping[str, Any],
     ingest: Mapping[str, Any],
+    drift: Mapping[str, Any],
     examples: Sequence[Mapping[str, Any]],
     dataset: str,
     configuration: Mapping[str, Any],
@@ -47,6 +48,7 @@ def render(
         evaluation: content of metrics.json.
         training: content of the Trainer's training.json.
         ingest: content of HistoryExampleGen's ingest.json.
+        drift: content of PeriodStatistics' drift.json.
         examples: test users, from `examples.choose`.
         dataset: name for the title.
         configuration: `evaluation`, `split`, `model` and `training`
@@ -80,6 +82,7 @@ def render(
         items=evaluation["splits"]["items"],
         cold=evaluation["splits"]["test"]["cold_target_share"],
         ingest=ingest,
+        drift=drift_section.section(drift, evaluation["splits"]),
         examples=examples,
         longest=max(settings["cutoffs"]),
         settings=list(_flatten(configuration)),

@@ -401,6 +401,14 @@ INGEST = {
 }
 
 
+def drift():
+    """drift.json of `USERS`."""
+    from tests.components.test_period_statistics import drift_of
+
+    serialized = [_serialized(user) for user in USERS]
+    return drift_of(histories_lib.parse_histories(serialized))
+
+
 def test_dates_show_the_time_only_where_there_is_one():
     assert report.date(1394150400) == "2014-03-07"
     assert report.date(1394150461) == "2014-03-07T00:01:01Z"
@@ -432,6 +440,9 @@ def artifacts(tmp_path, monkeypatch):
         "model": [artifact(standard_artifacts.Model, "model", 3)],
         "model_run": [artifact(standard_artifacts.ModelRun, "run", 4)],
         "dead_letters": [artifact(DeadLetters, "dead", 5)],
+        "period_statistics": [
+            artifact(standard_artifacts.ExampleStatistics, "periods", 8)
+        ],
     }
     outputs = {
         "evaluation": [
@@ -450,6 +461,7 @@ def artifacts(tmp_path, monkeypatch):
                 writer.write(_serialized(user))
     (tmp_path / "run" / "training.json").write_text(json.dumps(_training()))
     (tmp_path / "dead" / "ingest.json").write_text(json.dumps(INGEST))
+    (tmp_path / "periods" / "drift.json").write_text(json.dumps(drift()))
     monkeypatch.setattr(
         vocabularies,
         "read_item_ids",
@@ -544,11 +556,12 @@ def _assert_report(tmp_path):
     assert not re.search(r"<(script|link|img|iframe)\b", page)
     assert not re.search(r"(href|src)=\"(?!#)", page)
     assert "url(http" not in page and "@import" not in page
-    assert page.count("<svg") == 2  # selection and refit
+    assert page.count("<svg") == 2 + 4  # selection, refit; periods
     assert "warm-up" in page and "epoch 4: 2.00 %" in page
     assert page.count('class="card"') == 3
     for text in (
         "Not blessed",
+        "Periods and drift",
         "2014-03-07",
         "2014-01-09",
         "bad timestamp: 2",
@@ -612,6 +625,9 @@ def test_component_refuses_thresholds_it_cannot_check():
         "model": types.Channel(type=standard_artifacts.Model),
         "model_run": types.Channel(type=standard_artifacts.ModelRun),
         "dead_letters": types.Channel(type=DeadLetters),
+        "period_statistics": types.Channel(
+            type=standard_artifacts.ExampleStatistics
+        ),
         "split_config": to_json(SPLIT),
         "max_length": 10,
         "profile": "paper",

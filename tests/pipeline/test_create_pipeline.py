@@ -60,7 +60,13 @@ def test_components_and_edges():
         },
         "GraphBuilder": {"Transform"},
         "Trainer": {"Transform", "GraphBuilder"},
-        "RankingEvaluator": {"HistoryExampleGen", "Transform", "Trainer"},
+        "PeriodStatistics": {"Transform"},
+        "RankingEvaluator": {
+            "HistoryExampleGen",
+            "Transform",
+            "Trainer",
+            "PeriodStatistics",
+        },
         "Pusher": {"Trainer", "RankingEvaluator"},
     }
     assert list(upstream)[-1] == "Pusher"
@@ -102,6 +108,7 @@ def test_settings_reach_their_components():
         ("training.seed=1", {"Trainer"}),
         ("graph.newest=5", {"GraphBuilder"}),
         ("logs.num_buckets=2", {"HistoryExampleGen"}),
+        ("drift.gap=0.1", {"PeriodStatistics"}),
         (
             "split.test_quantile=0.7",
             {"Transform", "GraphBuilder", "Trainer", "RankingEvaluator"},
@@ -127,6 +134,7 @@ def test_new_log_files_make_a_new_run():
         ("models/training.py", {"Trainer", "RankingEvaluator"}),
         ("serving/export.py", {"Trainer"}),
         ("components/ranking_evaluator/executor.py", {"RankingEvaluator"}),
+        ("components/period_statistics/drift.py", {"PeriodStatistics"}),
         (
             "components/transform/preprocessing.py",
             {"Transform", "GraphBuilder", "Trainer", "RankingEvaluator"},
@@ -138,6 +146,7 @@ def test_new_log_files_make_a_new_run():
                 "Transform",
                 "GraphBuilder",
                 "Trainer",
+                "PeriodStatistics",
                 "RankingEvaluator",
             },
         ),

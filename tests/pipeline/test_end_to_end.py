@@ -27,6 +27,7 @@ NODES = [
     "Transform",
     "GraphBuilder",
     "Trainer",
+    "PeriodStatistics",
     "RankingEvaluator",
     "Pusher",
 ]

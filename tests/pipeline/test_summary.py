@@ -130,6 +130,19 @@ TRAINING = {
         },
     }
 }
+DRIFT = {
+    "periods": {
+        "test": {
+            "events": 100,
+            "new_users": {"event_share": 0.25},
+            "new_items": {"event_share": 0.031},
+        }
+    },
+    "popularity_shift": {"test": {"top": {"shared": 7, "size": 9}}},
+    "comparisons": [],
+    "warnings": ["Item popularity moved."],
+    "pictures": {"activity": [1, 2, 3]},
+}
 
 
 @pytest.fixture
@@ -152,7 +165,7 @@ def no_vocabulary(monkeypatch):
 
 
 def record_run(store, tmp_path, name, blessed=True, cached=()):
-    """Records a run of four components whose artifacts lie in tmp_path."""
+    """Records a run of five components whose artifacts lie in tmp_path."""
     run = (store.context("pipeline_run", name), name)
     folders = {}
     metrics = json.loads(json.dumps(METRICS))
@@ -162,6 +175,7 @@ def record_run(store, tmp_path, name, blessed=True, cached=()):
         ("letters", "ingest.json", {"rows": 10, "used": 9, "dead": {"x": 1}}),
         ("run", "training.json", TRAINING),
         ("evaluation", "metrics.json", metrics),
+        ("statistics", "drift.json", DRIFT),
     ):
         folders[folder] = tmp_path / f"{name}-{folder}"
         folders[folder].mkdir()
@@ -172,6 +186,7 @@ def record_run(store, tmp_path, name, blessed=True, cached=()):
     outputs = {
         "HistoryExampleGen": {"dead_letters": (folders["letters"], {})},
         "Trainer": {"model_run": (folders["run"], {})},
+        "PeriodStatistics": {"statistics": (folders["statistics"], {})},
         "RankingEvaluator": {
             "evaluation": (folders["evaluation"], {}),
             "blessing": ("/blessing", {"blessed": int(blessed)}),
@@ -195,6 +210,8 @@ def test_summary_holds_what_the_contract_names(store, config, tmp_path):
     assert written["splits"] == METRICS["splits"]
     assert written["metrics"] == METRICS["metrics"]
     assert written["ingest"]["used"] == 9
+    assert written["drift"]["warnings"] == ["Item popularity moved."]
+    assert "pictures" not in written["drift"]
     assert written["blessed"] is True
     assert written["pushed_model"] == "/serving/create/r1"
     assert written["report"].endswith("r1-evaluation/report.html")
@@ -202,6 +219,7 @@ def test_summary_holds_what_the_contract_names(store, config, tmp_path):
     assert list(written["timings"]["components"]) == [
         "HistoryExampleGen",
         "Trainer",
+        "PeriodStatistics",
         "RankingEvaluator",
         "Pusher",
     ]
@@ -277,6 +295,10 @@ def test_table_shows_percent_of_every_model_and_setting(
     assert "last target, seen items kept" in lines
     assert "first target, seen items kept" in lines
     assert "HistoryExampleGen cached" in text
+    assert (
+        "Drift: 25.0 % of the test events by new users, 3.1 % of new items; "
+        "7 of the top 9 items stayed; 1 warning in the report"
+    ) in lines
     assert "Blessed" in text
 
 

@@ -1,0 +1,1 @@
+"""PeriodStatistics: how train, validation and test differ, for people."""
