@@ -21,6 +21,7 @@ from components.graph_builder.config import GraphConfig
 from components.histories import Histories
 from components.periods import fit_windows
 from components.splits import SplitConfig
+from components.targets import select_targets
 from tests.components import helpers
 
 pytestmark = [pytest.mark.data, pytest.mark.slow]
@@ -184,8 +185,8 @@ def test_cold_targets(run):
 
 def cold_share(users: Histories, rule: str) -> float:
     """Share of targets without a table row, to a tenth of a percent."""
-    rows = users.offsets[:-1] + splits.target_positions(users, rule)
-    return round(float(np.mean(users.item_indices[rows] == 0)), 3)
+    targets = select_targets(users, rule, 0)
+    return round(float(np.mean(targets.are_cold(users))), 3)
 
 
 def test_users_of_the_table_are_the_train_users(run):
