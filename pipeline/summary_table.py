@@ -58,14 +58,16 @@ def format_metrics(summary: dict[str, Any]) -> str:
 
 def _format_targets(summary: dict[str, Any]) -> list[str]:
     """Who is measured on what, and what no model can hit."""
-    test = summary["splits"].get("test", {})
-    dropped = summary["config"]["evaluation"].get("cold_items") == "dropped"
+    counts = summary["splits"].get("test", {}).get("targets", {})
+    evaluation = summary["config"]["evaluation"]
+    dropped = evaluation.get("cold_items") == "dropped"
     fate = "not measured" if dropped else "counted as misses"
     return [
-        f"{label(rule):<18}{counts['users']:>10,} users"
-        f"{counts['targets']:>12,} targets, {counts['cold']:,} unknown before "
-        f"the test cut {fate}"
-        for rule, counts in test.get("targets", {}).items()
+        f"{label(rule):<18}{counts[rule]['users']:>10,} users"
+        f"{counts[rule]['targets']:>12,} targets, {counts[rule]['cold']:,} "
+        f"unknown before the test cut {fate}"
+        for rule in evaluation["targets"]
+        if rule in counts
     ]
 
 

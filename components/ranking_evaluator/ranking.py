@@ -84,22 +84,28 @@ class RankTargets(beam.DoFn):
         config = self._config
         histories = parse_histories(serialized)
         histories = histories.select(splits.test_users(histories, self._split))
+        first = first_events(histories)
         for rule in config.targets:
             targets = measured_targets(
                 histories, rule, config.seed, config.cold_items
             )
             for part in targets.batches(config.batch_size, _MAX_BATCH_EVENTS):
-                yield from self._rank(histories, part, rule)
+                inputs, before = requests(
+                    histories,
+                    first,
+                    part,
+                    HISTORY_FACTOR * self._max_length,
+                )
+                yield from self._rank(histories, part, rule, inputs, before)
 
     def _rank(
-        self, histories: Histories, targets: Targets, rule: str
+        self,
+        histories: Histories,
+        targets: Targets,
+        rule: str,
+        inputs: list[list[bytes]],
+        before: list[list[bytes]],
     ) -> Iterator[Any]:
-        inputs, before = requests(
-            histories,
-            targets.users,
-            targets.ends,
-            HISTORY_FACTOR * self._max_length,
-        )
         for seen in SEEN_SETTINGS:
             excluded = before if seen == "filtered" else [[]] * len(before)
             answers = self._model.recommend(
@@ -111,29 +117,33 @@ class RankTargets(beam.DoFn):
             )
 
 
+def first_events(histories: Histories) -> np.ndarray:
+    """[num_rows] bool: the user has had no event with the item before."""
+    owners = np.repeat(np.arange(histories.num_users), histories.num_events)
+    return first_of_item(owners, histories.item_ids)
+
+
 def requests(
     histories: Histories,
-    users: np.ndarray,
-    ends: np.ndarray,
+    first: np.ndarray,
+    targets: Targets,
     newest_known: int,
 ) -> tuple[list[list[bytes]], list[list[bytes]]]:
     """What is sent for each request.
 
     Args:
         histories: of the test users.
-        users: [num_requests] position of the user in `histories`.
-        ends: [num_requests] how many of the user's first events are known.
+        first: their `first_events`.
+        targets: the requests.
         newest_known: how many items with a development event to send.
 
     Returns:
-        These events' items (oldest first, cut where newest_known are
-        reached), and all distinct ones among them.
+        Items of the input (oldest first, cut where newest_known are reached),
+        and all distinct ones of the whole input.
     """
-    owners = np.repeat(np.arange(histories.num_users), histories.num_events)
-    first = first_of_item(owners, histories.item_ids)
     inputs, before = [], []
-    for start, length in zip(histories.offsets[users], ends, strict=True):
-        end = start + length
+    starts = histories.offsets[targets.users]
+    for start, end in zip(starts, starts + targets.ends, strict=True):
         known = np.flatnonzero(histories.item_indices[start:end] > 0)
         cut = start
         if len(known) > newest_known:

@@ -237,10 +237,10 @@ def _split_rows(summary: Mapping[str, Any]) -> list[tuple[str, int, int]]:
 def _curves(training: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One figure per training phase that has epochs."""
     captions = {
-        "selection": "Selection: trained up to the validation cut; the best "
+        "selection": "Selection: trained on the train events; the best "
         "validation epoch is kept.",
-        "refit": "Refit: trained up to the test cut for the chosen number of "
-        "epochs; this model is measured.",
+        "refit": "Refit: trained on train and validation for the chosen number "
+        "of epochs; this model is measured.",
     }
     curves = []
     for phase, values in training.get("phases", {}).items():

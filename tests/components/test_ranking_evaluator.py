@@ -22,7 +22,7 @@ from components.ranking_evaluator.config import (
     EvaluationConfig,
     ThresholdConfig,
 )
-from components.targets import select_targets
+from components.targets import Targets, select_targets
 from models.baselines.popularity import MostPopular
 from models.ranking_metrics import UNRANKED
 from models.settings import to_json
@@ -141,25 +141,30 @@ def _save(directory, fault=""):
 # --- requests and answers ---------------------------------------------------
 
 
+def _requests(histories, users, ends, newest_known):
+    """Of requests whose target follows at once."""
+    requests = np.arange(len(users))
+    ends = np.array(ends)
+    chosen = Targets(np.array(users), ends, requests, ends)
+    first = ranking.first_events(histories)
+    return ranking.requests(histories, first, chosen, newest_known)
+
+
 def test_requests_hold_what_lies_before_the_target(histories):
     test = histories.select(splits.test_users(histories, SPLIT))
-    users = np.arange(3)
-    inputs, before = ranking.requests(test, users, np.array([2, 3, 3]), 8)
+    inputs, before = _requests(test, [0, 1, 2], [2, 3, 3], 8)
     assert inputs == [[b"a", b"b"], [b"b", b"c", b"x"], [b"a", b"b", b"c"]]
     assert before == inputs
-    _, before = ranking.requests(test, users, np.array([2, 3, 4]), 8)
-    assert before[2] == [b"a", b"b", b"c"]  # the second b is not repeated
     # Several requests of one user, and none of another.
-    inputs, before = ranking.requests(
-        test, np.array([0, 2, 2]), np.array([1, 2, 4]), 8
-    )
+    inputs, before = _requests(test, [0, 2, 2], [1, 2, 4], 8)
     assert inputs == [[b"a"], [b"a", b"b"], [b"a", b"b", b"c", b"b"]]
+    # The second b is not repeated.
     assert before == [[b"a"], [b"a", b"b"], [b"a", b"b", b"c"]]
 
 
 def test_requests_are_cut_by_known_items_only(histories):
     test = histories.select(np.array([1]))  # b c x a
-    inputs, before = ranking.requests(test, np.array([0]), np.array([4]), 2)
+    inputs, before = _requests(test, [0], [4], 2)
     assert inputs == [[b"c", b"x", b"a"]]  # two known ones and x
     assert before == [[b"b", b"c", b"x", b"a"]]
 
