@@ -240,7 +240,11 @@ def without_validation(log: Log, split: SplitConfig) -> Log:
     return edited(log, edit)
 
 
-@pytest.mark.parametrize("edit", [removed, changed, added])
+def changed_and_added(log: Log, low: int, high: int) -> Log:
+    return added(changed(log, low, high), low, high)
+
+
+@pytest.mark.parametrize("edit", [removed, changed_and_added])
 def test_the_future_changes_nothing_with_any_validation(edit, other, tmp_path):
     split, before = other
     log = edit(a_log(), TEST_CUT, END)
