@@ -36,12 +36,19 @@ class Histories:
         offsets: [num_users + 1]; events of user u are offsets[u]:offsets[u+1].
         item_ids: [num_rows] bytes objects, oldest first within a user.
         item_indices: [num_rows] row of the item table from 1, 0 where the
-            item is unknown before the test cut.
+            item has no development event.
         timestamps: [num_rows] unix seconds.
-        num_train_events: [num_users] events up to the validation cut.
-        num_development_events: [num_users] events up to the test cut.
-        validation_cut: unix seconds; later events are validation or test.
-        test_cut: unix seconds; later events are test.
+        num_train_events: [num_users] first events that the selection may
+            learn from; 0 for users held out for validation.
+        num_development_events: [num_users] first events that the final fit
+            may learn from; the others are test.
+        validation_cut: unix seconds; the selection learns from no later
+            event. It lies before the test cut with `validation: by_time`
+            only, and equals it otherwise.
+        test_cut: unix seconds; the final fit learns from no later event.
+            With a temporal split all later events are test and no others;
+            with leave_one_out it is the time of the newest development
+            event, and test events lie on both sides of it.
     """
 
     user_ids: np.ndarray

@@ -54,7 +54,7 @@ def period_users(
 
 
 def period_ends(histories: Histories, period: str) -> np.ndarray:
-    """[num_users] number of events of each user up to the period's cut."""
+    """[num_users] number of events of each user that the period may use."""
     check_period(period)
     if period == TRAIN:
         return histories.num_train_events
@@ -66,10 +66,13 @@ def user_table_period(split: splits.SplitConfig, period: str) -> str:
 
     Users that come on top after the validation cut have rows of their own
     in the user vocabulary, but a refit on the train users has no use of
-    them.
+    them. Users held out for validation come on top as well, and train in
+    every refit.
     """
     check_period(period)
-    return TRAIN if split.refit_users == "train" else period
+    if split.refit_users == "train" and split.validation_rule != splits.BY_USER:
+        return TRAIN
+    return period
 
 
 def fit_windows(
@@ -78,13 +81,13 @@ def fit_windows(
     period: str,
     newest: int | np.ndarray | None,
 ) -> FitData:
-    """Each fit user's newest events up to the period's cut.
+    """Each fit user's newest events of the period.
 
     Args:
         histories: the whole histories of all users.
         split: which users count.
-        period: `train` (up to the validation cut, for model selection) or
-            `train_validation` (up to the test cut, for the final fit).
+        period: `train` (the train events, for model selection) or
+            `train_validation` (all development events, for the final fit).
         newest: how many events of a user at most, for all or [num_users]
             for each; None keeps all.
 

@@ -1,8 +1,10 @@
 """Which users and events each period consists of.
 
-A temporal split is two integers per user (events before the validation cut,
-events before the test cut), not three copies of the log. The rules are those
-of METHODS 1.1 with switches for the stricter `sound` profile.
+A split is two integers per user, not three copies of the log: the events that
+the selection may learn from (train) and those that the final fit may learn
+from (development); the rest is test. The strategies differ only in how the
+two are counted (components/transform/preprocessing.py). The rules are those
+of METHODS 1.1 and 3.2 with switches for the stricter `sound` profile.
 """
 
 from __future__ import annotations
@@ -18,14 +20,48 @@ if TYPE_CHECKING:
     from components.histories import Histories
 
 
+TEMPORAL = "temporal"
+LEAVE_ONE_OUT = "leave_one_out"
+STRATEGIES = (TEMPORAL, LEAVE_ONE_OUT)
+
+BY_TIME = "by_time"
+BY_USER = "by_user"
+LAST_TRAIN_ITEM = "last_train_item"
+VALIDATIONS = (BY_TIME, BY_USER, LAST_TRAIN_ITEM)
+
+# Where a person reads numbers of a strategy that leaks.
+LEAK_WARNING = (
+    "Leave-one-out leaks the future: the model has learned from events after "
+    "those it is tested on. Compare these numbers with other leave-one-out "
+    "numbers only."
+)
+
+
 @dataclasses.dataclass(frozen=True)
 class SplitConfig:
-    """Global temporal split.
+    """How each history is cut into train, validation and test events.
+
+    `strategy` says what is development and what is test:
+        temporal: one global cut in time; development lies up to it.
+        leave_one_out: a user's last event is test, the one before it
+            validation. There is no global cut, so the model learns from
+            events after those it is tested on: for comparison only.
+    `validation` says what of the development events is train:
+        by_time: a second global cut.
+        by_user: all events of most users; the users drawn by
+            `validation_user_share` and `validation_seed` are held out of the
+            selection, and train in the final fit like all others.
+        last_train_item: all but each user's last one. leave_one_out always
+            does this.
 
     Exactly one of quantile and date is used per cut; the date wins where
     both are given. An event at the cut time itself lies before the cut.
     """
 
+    strategy: str = TEMPORAL
+    validation: str = BY_TIME
+    validation_user_share: float = 0.1
+    validation_seed: int = 0
     test_quantile: float = 0.8
     test_date: str | None = None
     validation_quantile: float = 0.9
@@ -36,7 +72,20 @@ class SplitConfig:
     min_test_history: int = 2
 
     def __post_init__(self) -> None:
-        for name in ("test_quantile", "validation_quantile"):
+        for name, known in (
+            ("strategy", STRATEGIES),
+            ("validation", VALIDATIONS),
+        ):
+            if getattr(self, name) not in known:
+                raise ValueError(
+                    f"`{name}` must be one of {', '.join(known)}, found "
+                    f"{getattr(self, name)!r}."
+                )
+        for name in (
+            "test_quantile",
+            "validation_quantile",
+            "validation_user_share",
+        ):
             value = getattr(self, name)
             if not 0.0 < value < 1.0:
                 raise ValueError(f"`{name}` must lie in (0, 1), found {value}.")
@@ -51,6 +100,53 @@ class SplitConfig:
         if self.min_test_history < 0:
             raise ValueError("`min_test_history` must not be negative.")
         self._check_dates()
+        self._check_unused()
+
+    @property
+    def leaks_future(self) -> bool:
+        """Whether the model has learned from events after its test events."""
+        return self.strategy == LEAVE_ONE_OUT
+
+    @property
+    def validation_rule(self) -> str:
+        """What is done: leave_one_out knows only one validation."""
+        if self.strategy == LEAVE_ONE_OUT:
+            return LAST_TRAIN_ITEM
+        return self.validation
+
+    @property
+    def note(self) -> str:
+        """What a reader must know beside the cut times; "" by default."""
+        if self.strategy == LEAVE_ONE_OUT:
+            return "Test: each user's last event; validation: the one before."
+        return {
+            BY_TIME: "",
+            BY_USER: "Validation: the last event up to the test cut of users "
+            "held out of the selection.",
+            LAST_TRAIN_ITEM: "Validation: each user's last event up to the "
+            "test cut.",
+        }[self.validation]
+
+    def _check_unused(self) -> None:
+        """Raises where a setting that was given has no effect."""
+        if self.strategy == LEAVE_ONE_OUT:
+            if self.validation == BY_USER:
+                raise ValueError(
+                    "`validation: by_user` has no meaning with `strategy: "
+                    "leave_one_out`, where each user's last but one event is "
+                    "the validation target: remove one of the two."
+                )
+            if self.test_date is not None:
+                raise ValueError(
+                    "`test_date` has no effect with `strategy: "
+                    "leave_one_out`, which has no cut in time: set it to null."
+                )
+        if self.validation_date is not None and self.validation_rule != BY_TIME:
+            raise ValueError(
+                "`validation_date` has an effect only with `strategy: "
+                "temporal` and `validation: by_time`, found "
+                f"{self.strategy} and {self.validation}: set it to null."
+            )
 
     def _check_dates(self) -> None:
         cuts = [
@@ -91,34 +187,44 @@ def date_cut(text: str, key: str) -> int:
 
 
 def train_users(histories: Histories, config: SplitConfig) -> np.ndarray:
-    """[num_users] bool: users with two events up to the validation cut."""
-    return (
-        (histories.num_events >= config.min_user_events)
-        & (histories.num_development_events >= config.min_development_events)
-        & (histories.num_train_events >= 2)
-    )
+    """[num_users] bool: users with two train events, for the selection."""
+    return _enough_events(histories, config) & (histories.num_train_events >= 2)
 
 
 def refit_users(histories: Histories, config: SplitConfig) -> np.ndarray:
-    """[num_users] bool: users of the final fit on train + validation."""
+    """[num_users] bool: users of the final fit on train + validation.
+
+    With `refit_users: train` those that the selection was trained or
+    validated on.
+    """
     if config.refit_users == "train":
-        return train_users(histories, config)
-    return (
-        (histories.num_events >= config.min_user_events)
-        & (histories.num_development_events >= config.min_development_events)
-        & (histories.num_development_events >= 2)
+        return train_users(histories, config) | validation_users(
+            histories, config
+        )
+    return _enough_events(histories, config) & (
+        histories.num_development_events >= 2
     )
 
 
 def validation_users(histories: Histories, config: SplitConfig) -> np.ndarray:
-    """[num_users] bool: train users with events between the two cuts."""
+    """[num_users] bool: users whose last development event is a target.
+
+    Train users with a development event that is not train; with
+    `validation: by_user` the users held out, who have no train event.
+    """
+    if config.validation_rule == BY_USER:
+        return (
+            _enough_events(histories, config)
+            & (histories.num_development_events >= 2)
+            & (histories.num_train_events < 1)
+        )
     return train_users(histories, config) & (
         histories.num_development_events > histories.num_train_events
     )
 
 
 def test_users(histories: Histories, config: SplitConfig) -> np.ndarray:
-    """[num_users] bool: users with a target after the test cut.
+    """[num_users] bool: users with a test event to be predicted.
 
     With `min_test_history` 2 these are METHODS' warm users (rule d), with 1
     the warm and with 0 all users of Time-to-Split, where a user without any
@@ -132,16 +238,7 @@ def test_users(histories: Histories, config: SplitConfig) -> np.ndarray:
     )
 
 
-def target_positions(histories: Histories, rule: str) -> np.ndarray:
-    """[num_users] int: index of the test target in each user's history.
-
-    Args:
-        histories: users with at least one event after the test cut.
-        rule: `last` event of the history, or `first` event after the test
-            cut that has an input before it.
-    """
-    if rule == "last":
-        return histories.num_events - 1
-    if rule == "first":
-        return np.maximum(histories.num_development_events, 1)
-    raise ValueError(f"Target rule must be last or first, found {rule!r}.")
+def _enough_events(histories: Histories, config: SplitConfig) -> np.ndarray:
+    return (histories.num_events >= config.min_user_events) & (
+        histories.num_development_events >= config.min_development_events
+    )

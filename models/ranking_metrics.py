@@ -1,4 +1,4 @@
-"""Ranking metrics over the full catalogue, one relevant item per user.
+"""Ranking metrics over the full catalogue.
 
 The trainer's validation and the evaluator's test both take their metrics
 from here, so that they mean the same by NDCG@10. With one target per user
@@ -8,8 +8,8 @@ from here, so that they mean the same by NDCG@10. With one target per user
     Recall@k = 1 if rank <= k, else 0      (the hit rate)
     MRR@k    = 1 / rank if rank <= k, else 0
 
-averaged over users. Coverage@k is the share of all items that appear in at
-least one user's top k.
+averaged over users; models/set_metrics.py has several targets per user.
+Coverage@k is the share of all items that appear in at least one user's top k.
 """
 
 from __future__ import annotations
@@ -210,11 +210,21 @@ def bootstrap_intervals(
 
 
 def metrics_with_intervals(
-    ranks: np.ndarray, cutoffs: Sequence[int], samples: int, seed: int
+    values: Mapping[str, np.ndarray], samples: int, seed: int
 ) -> dict[str, Any]:
-    """`ranks_to_metrics` plus `intervals`: metric name to [low, high]."""
-    metrics: dict[str, Any] = dict(ranks_to_metrics(ranks, cutoffs))
-    values: Mapping[str, np.ndarray] = per_user_values(ranks, cutoffs)
+    """Means over users, and `intervals`: metric name to [low, high].
+
+    Args:
+        values: metric name to [num_users], such as `per_user_values`.
+        samples: of the bootstrap.
+        seed: of the bootstrap.
+
+    Raises:
+        ValueError: as `bootstrap_intervals`.
+    """
+    metrics: dict[str, Any] = {
+        name: float(value.mean()) for name, value in values.items()
+    }
     metrics["intervals"] = {
         name: list(bootstrap_intervals(value, samples, seed))
         for name, value in values.items()

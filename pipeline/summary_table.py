@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from typing import Any
+
+from components.splits import LEAK_WARNING
+from components.targets import label
 
 _SHORT = {"ndcg": "NDCG", "recall": "R", "coverage": "Cov", "mrr": "MRR"}
 _ORDER = ("ndcg", "recall", "coverage")
@@ -33,11 +37,14 @@ def format_metrics(summary: dict[str, Any]) -> str:
     lines = [
         f"Test metrics in %, {summary['dataset']}, profile {summary['profile']}"
     ]
+    if summary["splits"].get("leaks_future"):
+        lines += textwrap.wrap(LEAK_WARNING.upper(), 76)
+    lines += _format_targets(summary)
     for target in summary["config"]["evaluation"]["targets"]:
         rules = metrics["model"][target]
         for rule in sorted(rules, key=lambda name: name != main):
             mark = " (main setting)" if rule == main else ""
-            lines += ["", f"{target} target, seen items {rule}{mark}", header]
+            lines += ["", f"{label(target)}, seen items {rule}{mark}", header]
             for model, targets in metrics.items():
                 values = targets[target][rule]
                 lines.append(
@@ -47,6 +54,21 @@ def format_metrics(summary: dict[str, Any]) -> str:
                     )
                 )
     return "\n".join(lines)
+
+
+def _format_targets(summary: dict[str, Any]) -> list[str]:
+    """Who is measured on what, and what no model can hit."""
+    counts = summary["splits"].get("test", {}).get("targets", {})
+    evaluation = summary["config"]["evaluation"]
+    dropped = evaluation.get("cold_items") == "dropped"
+    fate = "not measured" if dropped else "counted as misses"
+    return [
+        f"{label(rule):<18}{counts[rule]['users']:>10,} users"
+        f"{counts[rule]['targets']:>12,} targets, {counts[rule]['cold']:,} "
+        f"unknown before the test cut {fate}"
+        for rule in evaluation["targets"]
+        if rule in counts
+    ]
 
 
 def _columns(metrics: dict[str, Any]) -> list[str]:
@@ -79,6 +101,11 @@ def _format_splits(summary: dict[str, Any]) -> str:
                 f"{name:<18}{value['users']:>10,} users"
                 f"{value['rows']:>12,} rows"
             )
+    for rule, number in summary["splits"].get("excluded", {}).items():
+        if number:
+            lines.append(f"{rule:<34}{number:>12,} rows in none of them")
+    if summary["splits"].get("note"):
+        lines.append(summary["splits"]["note"])
     return "\n".join(lines)
 
 

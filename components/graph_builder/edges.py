@@ -26,8 +26,8 @@ class PeriodEvents:
         timestamps: [n] int64 unix seconds.
         num_histories: users that were looked at.
         num_fit_users: those of them that the period is fitted on.
-        cut: unix seconds of the period's end; None where no history was
-            looked at.
+        cut: unix seconds that no event of the period lies after; None
+            where no history was looked at.
     """
 
     users: np.ndarray
@@ -74,7 +74,7 @@ def window_sizes(config: GraphConfig, ends: np.ndarray) -> np.ndarray:
 
     Args:
         config: newest number or newest share.
-        ends: [num_users] events of each user up to the cut.
+        ends: [num_users] events of each user in the period.
     """
     if config.newest is not None:
         return np.minimum(ends, config.newest)

@@ -10,6 +10,7 @@ from components.ranking_evaluator.config import (
     EvaluationConfig,
     ThresholdConfig,
 )
+from components.targets import label
 
 BASELINES = ("random", "popular_random", "most_popular")
 MODEL_NAMES = ("model", *BASELINES)
@@ -51,13 +52,17 @@ def check_thresholds(config: EvaluationConfig) -> None:
 
 
 def bless(
-    metrics: Mapping[str, Any], config: EvaluationConfig
+    metrics: Mapping[str, Any],
+    config: EvaluationConfig,
+    leaks_future: bool = False,
 ) -> dict[str, Any]:
     """Checks the model's metrics in the main setting of the profile.
 
     Args:
         metrics: model name to target rule to seen setting to metrics.
         config: thresholds, and which seen setting is the main one.
+        leaks_future: whether the model has learned from events after those
+            it was tested on; such metrics bless nothing.
 
     Returns:
         {"blessed": bool, "checks": [{"check", "value", "required",
@@ -69,12 +74,18 @@ def bless(
         checks += _checks(metrics, threshold, config.seen_items)
     if not checks:
         checks.append(
-            {
-                "check": "`evaluation.thresholds` names at least one condition",
-                "value": 0.0,
-                "required": 1.0,
-                "passed": False,
-            }
+            _at_least(
+                "`evaluation.thresholds` names at least one condition", 0.0, 1.0
+            )
+        )
+    if leaks_future:
+        checks.append(
+            _at_least(
+                "the metrics do not leak the future, as those of "
+                "`split.strategy: leave_one_out` do",
+                0.0,
+                1.0,
+            )
         )
     return {"blessed": all(c["passed"] for c in checks), "checks": checks}
 
@@ -84,7 +95,7 @@ def _checks(
 ) -> list[dict[str, Any]]:
     value = metrics["model"][threshold.target][seen][threshold.metric]
     name = metric_label(threshold.metric)
-    name = f"{name} ({threshold.target} target, seen items {seen})"
+    name = f"{name} ({label(threshold.target)}, seen items {seen})"
     checks = []
     if threshold.min_value > 0:
         checks.append(

@@ -5,66 +5,70 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 
-from components import splits
 from components.histories import Histories
-from components.ranking_evaluator.config import EvaluationConfig
-from components.ranking_evaluator.measures import Settings, Universe
+from components.ranking_evaluator.measures import Rankings, Universe
 from components.ranking_evaluator.ranking import text
+from components.targets import Targets
 
 NUM_EXAMPLES = 10
 SHOWN_HISTORY = 10
+SHOWN_TARGETS = 20
 
 
 def choose(
-    histories: Histories,
-    test: np.ndarray,
+    test: Histories,
+    targets: Targets,
     universe: Universe,
-    rows: pd.DataFrame,
-    most_popular: Settings,
-    config: EvaluationConfig,
+    rows: pa.Table,
+    most_popular: Rankings,
+    seed: int,
 ) -> list[dict[str, Any]]:
-    """Draws test users at random: hits and misses as they come.
+    """Draws requests at random: hits and misses as they come.
 
     Args:
-        histories: of all users.
-        test: [num_users] bool, the test users.
+        test: histories of the test users.
+        targets: of the rule that is shown.
         universe: names of the items in `most_popular`.
-        rows: rankings of the model.
+        rows: rankings of the model, one per target.
         most_popular: rankings of that baseline.
-        config: the first target rule and the main seen setting are shown.
+        seed: of the draw.
 
     Returns:
-        One mapping per user: `user`, `history` (the newest before the
-        target), `history_length`, `target`, `cold`, `rank` (None: not among
-        the largest cutoff), `model` and `most_popular` (top items).
+        One mapping per request: `user`, `history` (the newest of the input),
+        `history_length`, `targets` (the first SHOWN_TARGETS of `num_targets`,
+        each with `item`, `cold` and `rank`, None: not among the largest
+        cutoff), `model` and `most_popular` (top items).
     """
-    key = (config.targets[0], config.seen_items)
-    chosen = rows[
-        (rows["target_rule"] == key[0]) & (rows["seen_items"] == key[1])
-    ].set_index("user_id")
-    users = histories.select(test)
-    targets = splits.target_positions(users, key[0])
-    popular = most_popular[key].top_items
-    generator = np.random.default_rng(config.seed)
-    number = min(NUM_EXAMPLES, users.num_users)
-    picks = generator.choice(users.num_users, number, replace=False)
+    popular = most_popular.top_items
+    assert popular is not None
+    generator = np.random.default_rng(seed)
+    number = min(NUM_EXAMPLES, len(targets.users))
+    picks = generator.choice(len(targets.users), number, replace=False)
     result = []
     for pick in np.sort(picks):
-        start = users.offsets[pick]
-        end = start + targets[pick]
-        row = chosen.loc[text(users.user_ids[pick])]
-        past = users.item_ids[max(start, end - SHOWN_HISTORY) : end]
+        user, length = targets.users[pick], targets.ends[pick]
+        start = test.offsets[user]
+        end = start + length
+        low, high = np.searchsorted(targets.requests, [pick, pick + 1])
+        wanted = rows.slice(low, high - low).to_pylist()
+        past = test.item_ids[max(start, end - SHOWN_HISTORY) : end]
         result.append(
             {
-                "user": row.name,
+                "user": text(test.user_ids[user]),
                 "history": [text(i) for i in past],
-                "history_length": int(targets[pick]),
-                "target": row["target_item"],
-                "cold": bool(row["target_is_cold"]),
-                "rank": None if pd.isna(row["rank"]) else int(row["rank"]),
-                "model": list(row["top_items"]),
+                "history_length": int(length),
+                "targets": [
+                    {
+                        "item": row["target_item"],
+                        "cold": row["target_is_cold"],
+                        "rank": row["rank"],
+                    }
+                    for row in wanted[:SHOWN_TARGETS]
+                ],
+                "num_targets": len(wanted),
+                "model": wanted[0]["top_items"],
                 "most_popular": [
                     text(universe.items[i]) for i in popular[pick] if i >= 0
                 ],

@@ -19,6 +19,7 @@ from tfx.utils import io_utils, path_utils
 from components import periods, splits
 from components.histories import SPLIT, Histories, read_histories
 from components.ranking_evaluator import (
+    baselines,
     blessing,
     examples,
     measures,
@@ -27,6 +28,7 @@ from components.ranking_evaluator import (
     results,
 )
 from components.ranking_evaluator.config import EvaluationConfig
+from components.targets import Targets, measured_targets
 from components.transform import vocabularies
 from models.settings import from_json
 
@@ -68,29 +70,38 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         self._log_startup(input_dict, output_dict, exec_properties)
         request = _parse(input_dict, output_dict, exec_properties)
         histories = _read_checked(request)
-        test = splits.test_users(histories, request.split)
+        test = histories.select(splits.test_users(histories, request.split))
+        targets = _targets(test, request.config)
         with self._make_beam_pipeline() as pipeline:
             _score(pipeline, request)
-        rows = results.read_rankings(
-            request.output, int(test.sum()), request.config
-        )
+        tables = results.read_rankings(request.output, test, targets)
         universe = measures.build_universe(
             histories, request.config.item_universe
         )
-        rankings = {"model": results.model_rankings(rows, request.output)}
-        rankings |= _baseline_rankings(histories, test, universe, request)
-        evaluation = _evaluation(histories, universe, rankings, request)
+        rankings = {"model": results.model_rankings(tables, request.output)}
+        rankings |= baselines.rank_all(
+            histories,
+            targets,
+            universe,
+            request.split,
+            request.max_length,
+            request.config,
+        )
+        evaluation = _evaluation(
+            histories, targets, universe, rankings, request
+        )
         io_utils.write_string_file(
             os.path.join(request.output, METRICS_FILE),
             json.dumps(evaluation, indent=2, sort_keys=True),
         )
+        main = (request.config.targets[0], request.config.seen_items)
         shown = examples.choose(
-            histories,
             test,
+            targets[main[0]],
             universe,
-            rows,
-            rankings["most_popular"],
-            request.config,
+            tables[main],
+            rankings["most_popular"][main],
+            request.config.seed,
         )
         _write_report(
             evaluation,
@@ -161,6 +172,23 @@ def _read_checked(request: _Request) -> Histories:
     return histories
 
 
+def _targets(test: Histories, config: EvaluationConfig) -> dict[str, Targets]:
+    """What is measured, by target rule; an error where a rule has nothing."""
+    targets = {
+        rule: measured_targets(test, rule, config.seed, config.cold_items)
+        for rule in config.targets
+    }
+    for rule, chosen in targets.items():
+        if not len(chosen.users):
+            raise ValueError(
+                f"Nothing to measure for target rule `{rule}`: none of "
+                f"{test.num_users} test users has a target that is known "
+                "before the test cut. Set `evaluation.cold_items` to kept, or "
+                "give a later cut."
+            )
+    return targets
+
+
 def _score(pipeline: beam.Pipeline, request: _Request) -> None:
     """Adds to `pipeline`: examples -> rankings/ and coverage/."""
     parts = [
@@ -176,7 +204,7 @@ def _score(pipeline: beam.Pipeline, request: _Request) -> None:
     )
     flat = parts | "Flatten" >> beam.Flatten(pipeline=pipeline)
     rows, distinct = ranking.rank_targets(flat, fn, request.config)
-    _ = rows | "WriteRankings" >> beam.io.WriteToParquet(
+    _ = rows | "WriteRankings" >> beam.io.WriteToParquetBatched(
         os.path.join(request.output, results.RANKINGS_FOLDER, "part"),
         ranking.RANKINGS_SCHEMA,
         file_name_suffix=".parquet",
@@ -192,54 +220,32 @@ def _score(pipeline: beam.Pipeline, request: _Request) -> None:
     )
 
 
-def _baseline_rankings(
-    histories: Histories,
-    test: np.ndarray,
-    universe: measures.Universe,
-    request: _Request,
-) -> dict[str, measures.Settings]:
-    counts = measures.fit_counts(
-        histories, universe, request.split, request.max_length
-    )
-    baselines = measures.make_baselines(counts, request.config.seed)
-    events = np.repeat(test, histories.num_events)
-    return {
-        name: measures.rank_baseline(
-            baseline,
-            histories.select(test),
-            universe.rows[events],
-            len(universe.items),
-            request.config,
-        )
-        for name, baseline in baselines.items()
-    }
-
-
 def _evaluation(
     histories: Histories,
+    targets: dict[str, Targets],
     universe: measures.Universe,
     rankings: dict[str, measures.Settings],
     request: _Request,
 ) -> dict[str, Any]:
     """The content of metrics.json."""
+    config, leaks = request.config, request.split.leaks_future
     metrics = {
         name: measures.measure(
-            rankings[name], len(universe.items), request.config
+            rankings[name], targets, len(universe.items), config
         )
         for name in blessing.MODEL_NAMES
     }
-    summary = measures.summarize_splits(
-        histories, request.split, request.config.targets
-    )
+    summary = measures.summarize_splits(histories, request.split, config)
     summary["items"] = {
         "log": len(np.unique(histories.item_ids)),
         "universe": len(universe.items),
     } | {period: len(ids) for period, ids in request.item_ids.items()}
     return {
         "profile": request.profile,
+        "leaks_future": leaks,
         "splits": summary,
         "metrics": metrics,
-        "blessing": blessing.bless(metrics, request.config),
+        "blessing": blessing.bless(metrics, config, leaks),
     }
 
 

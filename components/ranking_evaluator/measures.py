@@ -1,26 +1,25 @@
-"""Numbers of the evaluation: split sizes, item universe, baselines."""
+"""Numbers of the evaluation: split sizes, item universe, metrics."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from components import periods, splits
-from components.histories import Histories, windows
+from components import event_parts, periods, splits
+from components.histories import Histories
 from components.ranking_evaluator.config import EvaluationConfig
-from components.ranking_evaluator.ranking import SEEN_SETTINGS, TOP_ITEMS
-from models import ranking_metrics
-from models.baselines import lists
-from models.baselines.popularity import MostPopular, PopularRandom
-from models.baselines.random_items import RandomItems
-
-# Users ranked at a time: bounds the lists, which are as long as the largest
-# cutoff plus the longest history of the block.
-_BLOCK_USERS = 2048
+from components.targets import (
+    ALL,
+    SUCCESSIVE,
+    Targets,
+    measured_targets,
+    select_targets,
+)
+from models import ranking_metrics, set_metrics
 
 # (target rule, seen setting) to a value.
 Settings = dict[tuple[str, str], Any]
@@ -45,9 +44,9 @@ class Rankings:
     """One ranker's result for one target rule and seen setting.
 
     Attributes:
-        ranks: [num_users] from 1, `UNRANKED` beyond the largest cutoff.
+        ranks: [num_targets] from 1, `UNRANKED` beyond the largest cutoff.
         distinct: cutoff to number of distinct items recommended within it.
-        top_items: [num_users, TOP_ITEMS] universe positions, -1 pads; None
+        top_items: [num_requests, TOP_ITEMS] universe positions, -1 pads; None
             where not kept.
     """
 
@@ -83,104 +82,17 @@ def fit_counts(
     return np.bincount(universe.rows[fit.rows], minlength=len(universe.items))
 
 
-def make_baselines(counts: np.ndarray, seed: int) -> dict[str, lists.Baseline]:
-    """The baselines by their name in metrics.json."""
-    return {
-        "random": RandomItems(len(counts), seed),
-        "popular_random": PopularRandom(counts, seed),
-        "most_popular": MostPopular(counts),
-    }
-
-
-def rank_baseline(
-    baseline: lists.Baseline,
-    test: Histories,
-    rows: np.ndarray,
-    num_items: int,
-    config: EvaluationConfig,
-) -> Settings:
-    """Ranks the test targets by a baseline, as the model is ranked.
-
-    Args:
-        baseline: draws one list per user; all settings are cut from it.
-        test: histories of the test users.
-        rows: [num_rows] universe position of each event of `test`.
-        num_items: size of the universe.
-        config: targets and cutoffs.
-
-    Returns:
-        (target rule, seen setting) to `Rankings`.
-    """
-    keys = [(rule, seen) for rule in config.targets for seen in SEEN_SETTINGS]
-    ranks: dict[tuple[str, str], list[np.ndarray]] = {k: [] for k in keys}
-    tops: dict[tuple[str, str], list[np.ndarray]] = {k: [] for k in keys}
-    best = {key: np.full(num_items, ranking_metrics.UNRANKED) for key in keys}
-    for start in range(0, test.num_users, _BLOCK_USERS):
-        users = np.arange(start, min(start + _BLOCK_USERS, test.num_users))
-        block = _rank_block(baseline, test, rows, users, config)
-        for key, (answers, targets) in block.items():
-            ranks[key].append(_ranks(answers, targets))
-            tops[key].append(answers[:, :TOP_ITEMS])
-            for column in range(answers.shape[1]):
-                items = answers[:, column]
-                items = items[items >= 0]
-                best[key][items] = np.minimum(best[key][items], column + 1)
-    return {
-        key: Rankings(
-            np.concatenate(ranks[key]),
-            {k: int((best[key] <= k).sum()) for k in config.cutoffs},
-            np.concatenate(tops[key]),
-        )
-        for key in keys
-    }
-
-
-def _rank_block(
-    baseline: lists.Baseline,
-    test: Histories,
-    rows: np.ndarray,
-    users: np.ndarray,
-    config: EvaluationConfig,
-) -> dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]:
-    """Answers [n, k] and targets [n] of some users, for each setting."""
-    longest = max(config.cutoffs)
-    offsets = test.offsets[users[0] : users[-1] + 2]
-    num_events = np.diff(offsets)
-    drawn = baseline.rank(len(users), longest + int(num_events.max()))
-    nothing = np.zeros(0, np.int64)
-    result = {}
-    for rule in config.targets:
-        ends = splits.target_positions(test, rule)[users]
-        targets = rows[offsets[:-1] + ends]
-        seen_rows, bounds = windows(offsets, ends, None)
-        seen_users = np.repeat(np.arange(len(users)), np.diff(bounds))
-        barred = {
-            "kept": (nothing, nothing),
-            "filtered": (seen_users, rows[seen_rows]),
-        }
-        for seen in SEEN_SETTINGS:
-            of_users, items = barred[seen]
-            answers = lists.without(drawn, of_users, items, longest)
-            result[rule, seen] = (answers, targets)
-    return result
-
-
-def _ranks(answers: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    hits = (answers == targets[:, np.newaxis]) & (answers >= 0)
-    return np.where(
-        hits.any(axis=1), hits.argmax(axis=1) + 1, ranking_metrics.UNRANKED
-    )
-
-
 def measure(
-    rankings: Settings, universe_size: int, config: EvaluationConfig
+    rankings: Settings,
+    targets: Mapping[str, Targets],
+    universe_size: int,
+    config: EvaluationConfig,
 ) -> dict[str, dict[str, Any]]:
     """Metrics per target rule and seen setting, as in metrics.json."""
     result: dict[str, dict[str, Any]] = {}
     for (rule, seen), ranking in rankings.items():
         metrics = ranking_metrics.metrics_with_intervals(
-            ranking.ranks,
-            config.cutoffs,
+            user_values(ranking.ranks, rule, targets[rule], config.cutoffs),
             config.bootstrap_samples,
             config.seed,
         )
@@ -192,14 +104,39 @@ def measure(
     return result
 
 
+def user_values(
+    ranks: np.ndarray, rule: str, targets: Targets, cutoffs: Sequence[int]
+) -> dict[str, np.ndarray]:
+    """Each measured user's contribution to each metric.
+
+    Args:
+        ranks: [num_targets] from 1, `UNRANKED` beyond the largest cutoff.
+        rule: `all` measures a user's list against the set of targets, the
+            others each target alone; a user's `successive` ones are averaged.
+        targets: whose they are.
+        cutoffs: values of k.
+
+    Returns:
+        Metric name to [num_measured_users] float64, users ascending.
+    """
+    if rule == ALL:
+        return set_metrics.set_values(ranks, targets.owners, cutoffs)
+    values = ranking_metrics.per_user_values(ranks, cutoffs)
+    if rule == SUCCESSIVE:
+        return set_metrics.mean_by_owner(values, targets.owners)
+    return values
+
+
 def summarize_splits(
-    histories: Histories, split: splits.SplitConfig, targets: tuple[str, ...]
+    histories: Histories, split: splits.SplitConfig, config: EvaluationConfig
 ) -> dict[str, Any]:
     """Users and events of each period.
 
-    The rows of a period are those of its users: `train` up to the validation
-    cut, `validation` between the cuts, `train_validation` (the final fit) up
-    to the test cut, `test` after it. Cut times are unix seconds.
+    The rows of a period are those of its users: `train` their train events,
+    `validation` the other development events, `train_validation` (the final
+    fit) all development events, `test` the rest. `excluded` are the events in
+    none of train, validation and test, by rule. Cut times are unix seconds
+    (`Histories` says what they mean with other splits than by time).
     """
     train = histories.num_train_events
     development = histories.num_development_events
@@ -222,15 +159,38 @@ def summarize_splits(
         name: {"users": int(mask.sum()), "rows": int(events[mask].sum())}
         for name, (mask, events) in masks.items()
     }
-    test = histories.select(masks["test"][0])
+    counts = _count_targets(histories.select(masks["test"][0]), config)
+    summary["test"]["targets"] = counts
     summary["test"]["cold_target_share"] = {
-        rule: _cold_share(test, rule) for rule in targets
+        rule: count["cold"] / (count["targets"] + count["dropped"])
+        for rule, count in counts.items()
     }
-    summary["validation_cut"] = histories.validation_cut
-    summary["test_cut"] = histories.test_cut
-    return summary
+    return summary | {
+        "excluded": event_parts.count_excluded(histories, split),
+        "validation_cut": histories.validation_cut,
+        "test_cut": histories.test_cut,
+        "strategy": split.strategy,
+        "validation_rule": split.validation_rule,
+        "leaks_future": split.leaks_future,
+        "note": split.note,
+    }
 
 
-def _cold_share(test: Histories, rule: str) -> float:
-    rows = test.offsets[:-1] + splits.target_positions(test, rule)
-    return float((test.item_indices[rows] == 0).mean())
+def _count_targets(
+    test: Histories, config: EvaluationConfig
+) -> dict[str, dict[str, int]]:
+    """Per rule: measured `users` and `targets`, `cold` and `dropped` ones.
+
+    `cold` are the targets without a development event, measured or not.
+    """
+    counts = {}
+    for rule in config.targets:
+        chosen = select_targets(test, rule, config.seed)
+        measured = measured_targets(test, rule, config.seed, config.cold_items)
+        counts[rule] = {
+            "users": len(np.unique(measured.owners)),
+            "targets": len(measured.positions),
+            "cold": int(chosen.are_cold(test).sum()),
+            "dropped": len(chosen.positions) - len(measured.positions),
+        }
+    return counts

@@ -1,4 +1,4 @@
-"""Beam: every test user's target, ranked by the model that is served."""
+"""Beam: every test user's targets, ranked by the model that is served."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from components import splits
 from components.histories import Histories, parse_histories
 from components.ranking_evaluator.config import EvaluationConfig
 from components.ranking_evaluator.served_model import ServedModel
+from components.targets import Targets, first_of_item, measured_targets
 
 # kept: any item may be recommended; filtered: none of the user's history.
 SEEN_SETTINGS = ("kept", "filtered")
@@ -31,11 +32,15 @@ RANKINGS_SCHEMA = pa.schema(
         ("target_rule", pa.string()),
         ("seen_items", pa.string()),
         ("target_item", pa.string()),
+        ("target_position", pa.int32()),
         ("rank", pa.int32()),
         ("top_items", pa.list_(pa.string())),
         ("target_is_cold", pa.bool_()),
     ]
 )
+
+# Items of a batch of requests padded to the longest: some 100 MiB as text.
+_MAX_BATCH_EVENTS = 4 * 1024 * 1024
 
 _POSITIONS = "positions"
 
@@ -48,11 +53,14 @@ def text(raw: bytes) -> str:
 class RankTargets(beam.DoFn):
     """Ranks the targets of a batch of users.
 
-    Main output: rows of `RANKINGS_SCHEMA`, one per test user, target rule
-    and seen setting; rank is null where the target is not among the largest
-    cutoff's items. With `filtered` a target that the user had before is
-    excluded with the rest of the history, so it counts as a miss. Tagged
-    output: ((rule, seen), {item: best position}) for coverage.
+    Main output: tables of `RANKINGS_SCHEMA`, a row per target and seen
+    setting; rank is null where the target is not among the largest cutoff's
+    items. With `filtered` a target that the user had before is excluded with
+    the rest of the history, so it counts as a miss. Tagged output:
+    ((rule, seen), {item: best position}) for coverage.
+
+    The model is asked for at most `batch_size` requests at a time, however
+    many of them are one user's.
     """
 
     def __init__(
@@ -73,73 +81,101 @@ class RankTargets(beam.DoFn):
         self._model = ServedModel(self._model_directory, self._catalogue)
 
     def process(self, serialized: list[bytes]) -> Iterator[Any]:
+        config = self._config
         histories = parse_histories(serialized)
         histories = histories.select(splits.test_users(histories, self._split))
-        if not histories.num_users:
-            return
-        for rule in self._config.targets:
-            targets = splits.target_positions(histories, rule)
-            inputs, before = requests(
-                histories, targets, HISTORY_FACTOR * self._max_length
+        first = first_events(histories)
+        for rule in config.targets:
+            targets = measured_targets(
+                histories, rule, config.seed, config.cold_items
             )
-            for seen in SEEN_SETTINGS:
-                excluded = before if seen == "filtered" else [[]] * len(before)
-                answers = self._model.recommend(
-                    inputs, excluded, max(self._config.cutoffs)
+            for part in targets.batches(config.batch_size, _MAX_BATCH_EVENTS):
+                inputs, before = requests(
+                    histories,
+                    first,
+                    part,
+                    HISTORY_FACTOR * self._max_length,
                 )
-                yield from _rows(histories, targets, answers, rule, seen)
-                yield beam.pvalue.TaggedOutput(
-                    _POSITIONS, ((rule, seen), best_positions(answers))
-                )
+                yield from self._rank(histories, part, rule, inputs, before)
+
+    def _rank(
+        self,
+        histories: Histories,
+        targets: Targets,
+        rule: str,
+        inputs: list[list[bytes]],
+        before: list[list[bytes]],
+    ) -> Iterator[Any]:
+        for seen in SEEN_SETTINGS:
+            excluded = before if seen == "filtered" else [[]] * len(before)
+            answers = self._model.recommend(
+                inputs, excluded, max(self._config.cutoffs)
+            )
+            yield _table(histories, targets, answers, rule, seen)
+            yield beam.pvalue.TaggedOutput(
+                _POSITIONS, ((rule, seen), best_positions(answers))
+            )
+
+
+def first_events(histories: Histories) -> np.ndarray:
+    """[num_rows] bool: the user has had no event with the item before."""
+    owners = np.repeat(np.arange(histories.num_users), histories.num_events)
+    return first_of_item(owners, histories.item_ids)
 
 
 def requests(
-    histories: Histories, targets: np.ndarray, newest_known: int
+    histories: Histories,
+    first: np.ndarray,
+    targets: Targets,
+    newest_known: int,
 ) -> tuple[list[list[bytes]], list[list[bytes]]]:
-    """What is sent for each user, given the position of the target.
+    """What is sent for each request.
 
     Args:
         histories: of the test users.
-        targets: [num_users] position of the target in each history.
-        newest_known: how many items known before the test cut to send.
+        first: their `first_events`.
+        targets: the requests.
+        newest_known: how many items with a development event to send.
 
     Returns:
-        Histories before the target (oldest first, cut where newest_known
-        are reached), and all distinct items before the target.
+        Items of the input (oldest first, cut where newest_known are reached),
+        and all distinct ones of the whole input.
     """
     inputs, before = [], []
-    for start, target in zip(histories.offsets[:-1], targets, strict=True):
-        end = start + target
+    starts = histories.offsets[targets.users]
+    for start, end in zip(starts, starts + targets.ends, strict=True):
         known = np.flatnonzero(histories.item_indices[start:end] > 0)
         cut = start
         if len(known) > newest_known:
             cut = start + known[-newest_known]
         inputs.append(histories.item_ids[cut:end].tolist())
-        items = histories.item_ids[start:end].tolist()
-        before.append(list(dict.fromkeys(items)))
+        before.append(histories.item_ids[start:end][first[start:end]].tolist())
     return inputs, before
 
 
-def _rows(
+def _table(
     histories: Histories,
-    targets: np.ndarray,
+    targets: Targets,
     answers: np.ndarray,
     rule: str,
     seen: str,
-) -> Iterator[dict[str, Any]]:
-    rows = histories.offsets[:-1] + targets
-    hits = answers == histories.item_ids[rows][:, np.newaxis]
+) -> pa.Table:
+    items = histories.item_ids[targets.rows(histories)]
+    hits = answers[targets.requests] == items[:, np.newaxis]
     ranks = np.where(hits.any(axis=1), hits.argmax(axis=1) + 1, 0)
-    for user, row in enumerate(rows):
-        yield {
-            "user_id": text(histories.user_ids[user]),
-            "target_rule": rule,
-            "seen_items": seen,
-            "target_item": text(histories.item_ids[row]),
-            "rank": int(ranks[user]) or None,
-            "top_items": [text(i) for i in answers[user, :TOP_ITEMS] if i],
-            "target_is_cold": bool(histories.item_indices[row] == 0),
-        }
+    top = [[text(i) for i in row[:TOP_ITEMS] if i] for row in answers]
+    number = len(items)
+    columns = {
+        "user_id": [text(u) for u in histories.user_ids[targets.owners]],
+        "target_rule": [rule] * number,
+        "seen_items": [seen] * number,
+        "target_item": [text(i) for i in items],
+        "target_position": targets.positions,
+        "rank": pa.array(ranks, pa.int32(), mask=ranks == 0),
+        "top_items": [top[request] for request in targets.requests],
+        "target_is_cold": targets.are_cold(histories),
+    }
+    return pa.table(columns, RANKINGS_SCHEMA)
 
 
 def best_positions(answers: np.ndarray) -> dict[bytes, int]:
@@ -197,7 +233,7 @@ def rank_targets(
     """Applies `fn` to serialized transformed examples.
 
     Returns:
-        Rows of `RANKINGS_SCHEMA`, and one `distinct_items` per target rule
+        Tables of `RANKINGS_SCHEMA`, and one `distinct_items` per target rule
         and seen setting.
     """
     batches = examples | "Batch" >> beam.BatchElements(

@@ -13,6 +13,8 @@ import jinja2
 
 from components.ranking_evaluator import drift_section, plots
 from components.ranking_evaluator.blessing import metric_label
+from components.splits import LEAK_WARNING
+from components.targets import label
 
 _TEMPLATES = os.path.join(os.path.dirname(__file__), "templates")
 
@@ -69,18 +71,19 @@ def render(
     return environment.get_template("report.html.j2").render(
         dataset=dataset,
         profile=evaluation["profile"],
+        warning=LEAK_WARNING if evaluation["leaks_future"] else "",
         main=main,
         blessing=_blessing_rows(evaluation["blessing"]),
         headline=_headline(evaluation, main, min(settings["cutoffs"])),
         tables=_tables(evaluation["metrics"], main),
         curves=_curves(training),
         splits=_split_rows(evaluation["splits"]),
-        cuts={
-            "Validation": date(evaluation["splits"]["validation_cut"]),
-            "Test": date(evaluation["splits"]["test_cut"]),
-        },
+        cuts=_cuts(evaluation["splits"]),
+        split_note=evaluation["splits"]["note"],
+        excluded=evaluation["splits"]["excluded"],
         items=evaluation["splits"]["items"],
-        cold=evaluation["splits"]["test"]["cold_target_share"],
+        targets=_target_rows(evaluation["splits"]["test"]),
+        cold_items=settings["cold_items"],
         ingest=ingest,
         drift=drift_section.section(drift, evaluation["splits"]),
         examples=examples,
@@ -132,7 +135,7 @@ def _tables(
     pairs.sort(key=lambda pair: (pair[0] != main[0], pair[1] != main[1]))
     return [
         {
-            "target": target,
+            "target": label(target),
             "seen": seen,
             "main": (target, seen) == main,
             **_table({m: v[target][seen] for m, v in metrics.items()}),
@@ -175,7 +178,7 @@ def _headline(
     popular = evaluation["metrics"]["most_popular"][target][seen][name]
     low, high = model["intervals"][name]
     sentence = (
-        f"{metric_label(name)} on the {target} target is "
+        f"{metric_label(name)} on the {label(target)} is "
         f"{_percent(model[name])} % (95 % interval {_percent(low)} to "
         f"{_percent(high)} %)"
     )
@@ -198,6 +201,29 @@ def _blessing_rows(blessing: Mapping[str, Any]) -> dict[str, Any]:
     return {"blessed": blessing["blessed"], "checks": checks}
 
 
+def _cuts(summary: Mapping[str, Any]) -> dict[str, str]:
+    """The cuts in time that the split has."""
+    cuts = {}
+    if summary["validation_rule"] == "by_time":
+        cuts["Validation"] = date(summary["validation_cut"])
+    if summary["strategy"] == "temporal":
+        cuts["Test"] = date(summary["test_cut"])
+    return cuts
+
+
+def _target_rows(test: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Users, targets and share of unknown ones of each rule."""
+    return [
+        {
+            "name": label(rule),
+            "users": counts["users"],
+            "targets": counts["targets"],
+            "cold": f"{100 * test['cold_target_share'][rule]:.1f}",
+        }
+        for rule, counts in test["targets"].items()
+    ]
+
+
 def _split_rows(summary: Mapping[str, Any]) -> list[tuple[str, int, int]]:
     names = {
         "train": "Train (selection)",
@@ -214,10 +240,10 @@ def _split_rows(summary: Mapping[str, Any]) -> list[tuple[str, int, int]]:
 def _curves(training: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One figure per training phase that has epochs."""
     captions = {
-        "selection": "Selection: trained up to the validation cut; the best "
+        "selection": "Selection: trained on the train events; the best "
         "validation epoch is kept.",
-        "refit": "Refit: trained up to the test cut for the chosen number of "
-        "epochs; this model is measured.",
+        "refit": "Refit: trained on train and validation for the chosen number "
+        "of epochs; this model is measured.",
     }
     curves = []
     for phase, values in training.get("phases", {}).items():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from absl import logging
 from tfx import types
@@ -16,51 +18,77 @@ from tfx.components.evaluator import constants
 from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
+from components.histories import Histories
 from components.ranking_evaluator import measures, ranking
-from components.ranking_evaluator.config import EvaluationConfig
+from components.targets import Targets
 from models import ranking_metrics
 
 RANKINGS_FOLDER = "rankings"
 COVERAGE_FOLDER = "coverage"
 
 
+# (target rule, seen setting) to rows of `ranking.RANKINGS_SCHEMA`.
+Tables = Mapping[tuple[str, str], pa.Table]
+
+
 def read_rankings(
-    output: str, num_users: int, config: EvaluationConfig
-) -> pd.DataFrame:
-    """Reads rankings/ back, sorted by user.
+    output: str, test: Histories, targets: Mapping[str, Targets]
+) -> Tables:
+    """Reads rankings/ back.
 
     Args:
         output: the evaluation artifact.
-        num_users: number of test users.
-        config: target rules.
+        test: histories of the test users.
+        targets: target rule to what was to be ranked.
 
     Returns:
-        One row per test user, target rule and seen setting, columns of
-        `ranking.RANKINGS_SCHEMA`.
+        For each target rule and seen setting a row per target, in their
+        order.
 
     Raises:
-        ValueError: rows are missing or too many.
+        ValueError: rows are missing, too many or of other targets.
     """
-    tables = []
+    parts = []
     pattern = os.path.join(output, RANKINGS_FOLDER, "*.parquet")
     for name in sorted(fileio.glob(pattern)):
         with fileio.open(name, "rb") as file:
             content = pa.BufferReader(file.read())
-        tables.append(pq.read_table(content).to_pandas())
-    rows = pd.concat(tables, ignore_index=True)
-    wanted = num_users * len(config.targets)
-    wanted *= len(ranking.SEEN_SETTINGS)
-    if len(rows) != wanted:
+        parts.append(pq.read_table(content, schema=ranking.RANKINGS_SCHEMA))
+    rows = pa.concat_tables(parts)
+    tables = {}
+    for rule, chosen in targets.items():
+        for seen in ranking.SEEN_SETTINGS:
+            of_setting = pc.and_(
+                pc.equal(rows["target_rule"], rule),
+                pc.equal(rows["seen_items"], seen),
+            )
+            tables[rule, seen] = _in_order(
+                rows.filter(of_setting), test, chosen
+            )
+    return tables
+
+
+def _in_order(rows: pa.Table, test: Histories, targets: Targets) -> pa.Table:
+    """The rows in the order of the targets."""
+    names = np.array([ranking.text(u) for u in test.user_ids], object)
+    keys = ["user_id", "target_position"]
+    # Ids that are not UTF-8 need not sort as their texts do.
+    wanted = pd.DataFrame(
+        {"user_id": names[targets.owners], "target_position": targets.positions}
+    ).sort_values(keys, kind="stable")
+    found = rows.select(keys).to_pandas().sort_values(keys, kind="stable")
+    if len(found) != len(wanted) or (found.values != wanted.values).any():
         raise ValueError(
-            f"{len(rows)} rankings were written, expected {wanted} for "
-            f"{num_users} test users."
+            f"{len(found)} rankings were written that are not those of the "
+            f"{len(wanted)} targets of {test.num_users} test users."
         )
-    return rows.sort_values("user_id", kind="stable", ignore_index=True)
+    order = np.empty(len(found), np.int64)
+    order[wanted.index] = found.index
+    return rows.take(order)
 
 
-def model_rankings(rows: pd.DataFrame, output: str) -> measures.Settings:
+def model_rankings(tables: Tables, output: str) -> measures.Settings:
     """The model's `Rankings` from the rows and from coverage/."""
-    ranks = rows["rank"].fillna(ranking_metrics.UNRANKED).astype(np.int64)
     pattern = os.path.join(output, COVERAGE_FOLDER, "*.jsonl")
     lines: list[str] = []
     for name in fileio.glob(pattern):
@@ -69,11 +97,11 @@ def model_rankings(rows: pd.DataFrame, output: str) -> measures.Settings:
     result: measures.Settings = {}
     for line in map(json.loads, lines):
         key = (line["target_rule"], line["seen_items"])
-        chosen = (rows["target_rule"] == key[0]) & (
-            rows["seen_items"] == key[1]
-        )
+        ranks = pc.fill_null(tables[key]["rank"], ranking_metrics.UNRANKED)
         distinct = {int(k): n for k, n in line["distinct"].items()}
-        result[key] = measures.Rankings(ranks[chosen].to_numpy(), distinct)
+        result[key] = measures.Rankings(
+            ranks.to_numpy().astype(np.int64), distinct
+        )
     return result
 
 

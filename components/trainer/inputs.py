@@ -20,7 +20,7 @@ def fit_sequences(
     max_length: int,
     num_items: int,
 ) -> Sequences:
-    """Each fit user's newest events up to the period's cut.
+    """Each fit user's newest events of the period.
 
     Args:
         histories: all users.
@@ -40,7 +40,9 @@ def fit_sequences(
         raise ValueError(
             f"No user is left to train on in the period `{period}`: none of "
             f"{histories.num_users} has enough events up to the {name} cut "
-            f"({cut}, unix seconds). Move the cut or use more data."
+            f"({cut}, unix seconds) with `split.strategy: {split.strategy}` "
+            f"and `split.validation: {split.validation_rule}`. Move the cut, "
+            "lower `split.min_development_events` or use more data."
         )
     return Sequences(
         items=histories.item_indices[data.rows],
@@ -57,7 +59,7 @@ def validation_queries(
     num_items: int,
     filter_seen: bool,
 ) -> Queries:
-    """The last event before the test cut of every validation user.
+    """The last development event of every validation user.
 
     Items the training catalogue lacks are left out of the histories, as the
     served model leaves out unknown ids; as targets they cannot be found.
@@ -68,8 +70,19 @@ def validation_queries(
         max_length: newest max_length - 1 known items are the input.
         num_items: size of the training period's catalogue.
         filter_seen: whether items of the history must not be recommended.
+
+    Raises:
+        ValueError: there is no validation user.
     """
     users = histories.select(splits.validation_users(histories, split))
+    if not users.num_users:
+        raise ValueError(
+            f"No validation user among {histories.num_users}: with "
+            f"`split.validation: {split.validation_rule}` nobody has both a "
+            "history and a development event kept from training. Move the "
+            "validation cut, raise `split.validation_user_share`, lower "
+            "`split.min_development_events` or use more data."
+        )
     ends = users.num_development_events
     targets = users.item_indices[users.offsets[:-1] + ends - 1]
     rows, offsets = windows(users.offsets, ends - 1, None)

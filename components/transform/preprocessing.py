@@ -1,8 +1,8 @@
 """`preprocessing_fn` of the stock Transform: cuts, counts and indices.
 
-Analysis takes four passes over the data, each needing the one before: the
-test cut, the validation cut, the vocabularies up to the validation cut, and
-what comes on top up to the test cut.
+Analysis takes up to four passes over the data, each needing the one before:
+the test cut, the validation cut, the vocabularies of the train events, and
+what the other development events add.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from components import splits
 from components.splits import SplitConfig
 from components.transform import analyzers, vocabularies
 from models.settings import from_mapping
+
+# Fineness of the share of users held out.
+_NUM_BUCKETS = 2**32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,16 +52,12 @@ def preprocessing_fn(
     users = _dense(inputs["user_id"])
     items = _ragged(inputs["item_ids"])
     timestamps = _ragged(inputs["timestamps"])
-    test_cut = _test_cut(timestamps, split)
-    validation_cut = _validation_cut(timestamps, test_cut, split)
-    counts = _Counts(
-        num_events=timestamps.row_lengths(),
-        num_train_events=_events_until(timestamps, validation_cut),
-        num_development_events=_events_until(timestamps, test_cut),
+    development, test_cut = _development(timestamps, split)
+    train, validation_cut = _train(
+        users, timestamps, development, test_cut, split
     )
-    item_indices = items.with_values(
-        _item_indices(items, timestamps, validation_cut, test_cut)
-    )
+    counts = _Counts(timestamps.row_lengths(), train, development)
+    item_indices = items.with_values(_item_indices(items, counts))
     everyone = tf.ones_like(counts.num_events)
     return {
         "user_id": users,
@@ -73,6 +72,49 @@ def preprocessing_fn(
         "validation_cut": everyone * validation_cut,
         "test_cut": everyone * test_cut,
     }
+
+
+def _development(
+    timestamps: tf.RaggedTensor, split: SplitConfig
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """[batch] int64 development events of each user, and the test cut."""
+    if split.strategy == splits.LEAVE_ONE_OUT:
+        events = _all_but_last(timestamps.row_lengths())
+        known = _first_events(timestamps.row_lengths(), events)
+        newest = analyzers.QuantileCut("test", 1.0, "user with two events")
+        return events, analyzers.quantile_cut(
+            tf.boolean_mask(timestamps.flat_values, known), newest
+        )
+    test_cut = _test_cut(timestamps, split)
+    return _events_until(timestamps, test_cut), test_cut
+
+
+def _train(
+    users: tf.Tensor,
+    timestamps: tf.RaggedTensor,
+    development: tf.Tensor,
+    test_cut: tf.Tensor,
+    split: SplitConfig,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """[batch] int64 train events of each user, and the validation cut."""
+    if split.validation_rule == splits.BY_TIME:
+        cut = _validation_cut(timestamps, test_cut, split)
+        return _events_until(timestamps, cut), cut
+    if split.validation_rule == splits.LAST_TRAIN_ITEM:
+        return _all_but_last(development), test_cut
+    nothing = tf.zeros_like(development)
+    return tf.where(_held_out(users, split), nothing, development), test_cut
+
+
+def _held_out(users: tf.Tensor, split: SplitConfig) -> tf.Tensor:
+    """[batch] bool: drawn by a hash of the id, whatever else is in the log.
+
+    Nobody else has to draw again: who is held out has no train event.
+    """
+    buckets = tf.strings.to_hash_bucket_strong(
+        users, _NUM_BUCKETS, key=[split.validation_seed, 0]
+    )
+    return buckets < round(split.validation_user_share * _NUM_BUCKETS)
 
 
 def _test_cut(timestamps: tf.RaggedTensor, split: SplitConfig) -> tf.Tensor:
@@ -126,24 +168,32 @@ def _events_until(timestamps: tf.RaggedTensor, cut: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(before, axis=1)
 
 
-def _item_indices(
-    items: tf.RaggedTensor,
-    timestamps: tf.RaggedTensor,
-    validation_cut: tf.Tensor,
-    test_cut: tf.Tensor,
-) -> tf.Tensor:
+def _all_but_last(counts: tf.Tensor) -> tf.Tensor:
+    """[batch] int64: one fewer, and none of none."""
+    return tf.maximum(counts - 1, 0)
+
+
+def _first_events(num_events: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
+    """[num_rows] bool: whether an event is among its user's first `counts`."""
+    positions = tf.ragged.range(num_events).flat_values
+    return positions < tf.repeat(counts, num_events)
+
+
+def _item_indices(items: tf.RaggedTensor, counts: _Counts) -> tf.Tensor:
     """[num_rows] int64 rows of the item table, 0 where unknown.
 
     The events of all users count here, also of those too few of whose
     events are known: which those are depends on the future.
     """
-    ids, times = items.flat_values, timestamps.flat_values
+    ids = items.flat_values
     train_name, development_name = vocabularies.ITEMS
-    train = vocabularies.learn(
-        train_name, tf.boolean_mask(ids, times <= validation_cut)
+    in_train, in_development = (
+        _first_events(counts.num_events, known)
+        for known in (counts.num_train_events, counts.num_development_events)
     )
+    train = vocabularies.learn(train_name, tf.boolean_mask(ids, in_train))
     rows, _ = train.rows(ids)
-    first_seen_between = (times <= test_cut) & (rows == 0)
+    first_seen_between = in_development & (rows == 0)
     development = vocabularies.learn(
         development_name, tf.boolean_mask(ids, first_seen_between)
     )

@@ -1,9 +1,9 @@
 r"""Vocabularies of items and users, and what row of a table each has.
 
-Each kind has two vocabularies: what is known up to the validation cut, and
-what comes on top up to the test cut. Rows of a table follow their
-concatenation, so the catalogue of the train period is a prefix of the full
-one and does not change with anything after the validation cut.
+Each kind has two vocabularies: what the train events hold, and what the other
+development events add. Rows of a table follow their concatenation, so the
+catalogue of the train period is a prefix of the full one and does not change
+with anything that is not train.
 
 The files are gzipped TFRecords: TFT's text files would silently drop ids with
 a line break. Row 0 of every file is the empty string, which is no id (ingest

@@ -1,14 +1,17 @@
 """Nothing after a cut may influence anything learned before it."""
 
+import dataclasses
 import random
 from collections.abc import Callable
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from components.graph_builder.config import GraphConfig
 from components.periods import PERIODS, fit_windows
 from components.splits import SplitConfig
+from components.transform import preprocessing
 from tests.components import helpers
 from tests.components.helpers import Log
 
@@ -184,3 +187,103 @@ def test_later_and_other_events_after_quantile_cuts_change_nothing(tmp_path):
     assert log != a_log()
     for period in PERIODS:
         assert after[period] == before[period]
+
+
+# --- other validations, and what leave-one-out does --------------------------
+
+OTHER_VALIDATIONS = {
+    "by_user": dataclasses.replace(
+        STRICT,
+        validation="by_user",
+        validation_user_share=0.3,
+        validation_date=None,
+    ),
+    "last_train_item": dataclasses.replace(
+        STRICT, validation="last_train_item", validation_date=None
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=OTHER_VALIDATIONS, ids=str)
+def other(request, tmp_path_factory):
+    split = OTHER_VALIDATIONS[request.param]
+    return split, learned(
+        a_log(), split, tmp_path_factory.mktemp(request.param)
+    )
+
+
+def held_out(log: Log, split: SplitConfig) -> set[str]:
+    drawn = preprocessing._held_out(tf.constant(list(log)), split).numpy()
+    return set(np.array(list(log))[drawn])
+
+
+def without_validation(log: Log, split: SplitConfig) -> Log:
+    """Other events where the selection must not look, the future too."""
+    if split.validation == "by_user":
+        users = held_out(log, split)
+        assert 0 < len(users) < len(log)
+        return {
+            user: [(f"other{item}", time // 2) for item, time in events] * 2
+            if user in users
+            else events
+            for user, events in changed(log, TEST_CUT, END).items()
+        }
+
+    def edit(events: list[Event]) -> list[Event]:
+        ordered = sorted(events, key=lambda event: event[1])
+        last = sum(time <= TEST_CUT for _, time in ordered) - 1
+        return [
+            (f"other{item}", time) if place >= last else (item, time)
+            for place, (item, time) in enumerate(ordered)
+        ]
+
+    return edited(log, edit)
+
+
+def changed_and_added(log: Log, low: int, high: int) -> Log:
+    return added(changed(log, low, high), low, high)
+
+
+@pytest.mark.parametrize("edit", [removed, changed_and_added])
+def test_the_future_changes_nothing_with_any_validation(edit, other, tmp_path):
+    split, before = other
+    log = edit(a_log(), TEST_CUT, END)
+    assert learned(log, split, tmp_path) == before
+
+
+def test_the_selection_sees_nothing_of_its_validation(other, tmp_path):
+    split, before = other
+    after = learned(without_validation(a_log(), split), split, tmp_path)
+    assert after["train"] == before["train"]
+    assert before["train"]["examples"] and before["train"]["items"]
+    assert after["train_validation"] != before["train_validation"]
+
+
+def test_leave_one_out_learns_from_events_after_a_test_event(tmp_path):
+    """What it is marked for: the model knows the future of its targets."""
+    log = {
+        "early": [("a", 1), ("b", 2), ("c", 3)],  # the target is at 3
+        **{f"late{n}": [(item, 10 + n) for item in "abdab"] for n in range(3)},
+    }
+    future = edited(
+        log,
+        lambda e: [("z", t) if t > 3 and i == "a" else (i, t) for i, t in e],
+    )
+    leaking = dataclasses.replace(
+        STRICT, strategy="leave_one_out", validation_date=None, test_date=None
+    )
+    before = learned(log, leaking, tmp_path / "before")
+    after = learned(future, leaking, tmp_path / "after")
+    for period in PERIODS:
+        assert b"z" in after[period]["items"]
+        assert after[period] != before[period]
+    # A cut in time before the target keeps the same events out.
+    honest = dataclasses.replace(
+        STRICT,
+        validation="last_train_item",
+        validation_date=None,
+        test_date="1970-01-01T00:00:02Z",
+    )
+    before = learned(log, honest, tmp_path / "honest before")
+    after = learned(future, honest, tmp_path / "honest after")
+    assert after == before

@@ -84,3 +84,11 @@ def test_no_users_no_rows(histories):
 def test_unknown_period_is_refused(call, histories):
     with pytest.raises(ValueError, match="`period` must be.*'test'"):
         call(histories)
+
+
+def test_held_out_users_are_in_the_table_of_the_refit():
+    by_time = SplitConfig(refit_users="train")
+    by_user = SplitConfig(refit_users="train", validation="by_user")
+    assert user_table_period(by_time, "train_validation") == "train"
+    assert user_table_period(by_user, "train_validation") == "train_validation"
+    assert user_table_period(by_user, "train") == "train"

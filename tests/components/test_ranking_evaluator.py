@@ -3,12 +3,14 @@ import re
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import tensorflow as tf
 
 from components import histories as histories_lib
 from components import splits
 from components.ranking_evaluator import (
+    baselines,
     blessing,
     examples,
     measures,
@@ -20,6 +22,7 @@ from components.ranking_evaluator.config import (
     EvaluationConfig,
     ThresholdConfig,
 )
+from components.targets import Targets, select_targets
 from models.baselines.popularity import MostPopular
 from models.ranking_metrics import UNRANKED
 from models.settings import to_json
@@ -138,18 +141,30 @@ def _save(directory, fault=""):
 # --- requests and answers ---------------------------------------------------
 
 
+def _requests(histories, users, ends, newest_known):
+    """Of requests whose target follows at once."""
+    requests = np.arange(len(users))
+    ends = np.array(ends)
+    chosen = Targets(np.array(users), ends, requests, ends)
+    first = ranking.first_events(histories)
+    return ranking.requests(histories, first, chosen, newest_known)
+
+
 def test_requests_hold_what_lies_before_the_target(histories):
     test = histories.select(splits.test_users(histories, SPLIT))
-    inputs, before = ranking.requests(test, np.array([2, 3, 3]), 8)
+    inputs, before = _requests(test, [0, 1, 2], [2, 3, 3], 8)
     assert inputs == [[b"a", b"b"], [b"b", b"c", b"x"], [b"a", b"b", b"c"]]
     assert before == inputs
-    _, before = ranking.requests(test, np.array([2, 3, 4]), 8)
-    assert before[2] == [b"a", b"b", b"c"]  # the second b is not repeated
+    # Several requests of one user, and none of another.
+    inputs, before = _requests(test, [0, 2, 2], [1, 2, 4], 8)
+    assert inputs == [[b"a"], [b"a", b"b"], [b"a", b"b", b"c", b"b"]]
+    # The second b is not repeated.
+    assert before == [[b"a"], [b"a", b"b"], [b"a", b"b", b"c"]]
 
 
 def test_requests_are_cut_by_known_items_only(histories):
     test = histories.select(np.array([1]))  # b c x a
-    inputs, before = ranking.requests(test, np.array([4]), 2)
+    inputs, before = _requests(test, [0], [4], 2)
     assert inputs == [[b"c", b"x", b"a"]]  # two known ones and x
     assert before == [[b"b", b"c", b"x", b"a"]]
 
@@ -236,7 +251,7 @@ def test_exported_model_of_this_project_passes_the_checks(tmp_path):
 
 
 def test_split_sizes_by_hand(histories):
-    summary = measures.summarize_splits(histories, SPLIT, ("last", "first"))
+    summary = measures.summarize_splits(histories, SPLIT, CONFIG)
     assert summary == {
         # u1, u2, u3, u5; u4 has fewer than three events.
         "train": {"users": 4, "rows": 2 + 2 + 2 + 4},
@@ -246,9 +261,23 @@ def test_split_sizes_by_hand(histories):
             "users": 3,
             "rows": 1 + 2 + 1,
             "cold_target_share": {"last": 0.0, "first": pytest.approx(1 / 3)},
+            "targets": {
+                "last": {"users": 3, "targets": 3, "cold": 0, "dropped": 0},
+                "first": {"users": 3, "targets": 3, "cold": 1, "dropped": 0},
+            },
+        },
+        "excluded": {
+            "few_user_events": 2,  # u4
+            "few_development_events": 0,
+            "few_train_events": 0,
+            "short_test_history": 0,
         },
         "validation_cut": 1389225600,
         "test_cut": 1394150400,
+        "strategy": "temporal",
+        "validation_rule": "by_time",
+        "leaks_future": False,
+        "note": "",
     }
 
 
@@ -271,11 +300,13 @@ def test_most_popular_ranks_by_hand(histories):
     # Newest two up to the test cut: ab, bc, bc, de.
     assert counts.tolist() == [1, 3, 2, 1, 1, 0]
     mask = splits.test_users(histories, SPLIT)
-    rankings = measures.rank_baseline(
+    test = histories.select(mask)
+    rankings = baselines.rank_baseline(
         MostPopular(counts),  # b c a d e
-        histories.select(mask),
+        test,
         universe.rows[np.repeat(mask, histories.num_events)],
         6,
+        {rule: select_targets(test, rule, 0) for rule in CONFIG.targets},
         CONFIG,
     )
     found = {key: r.ranks.tolist() for key, r in rankings.items()}
@@ -650,34 +681,35 @@ def test_component_refuses_thresholds_it_cannot_check():
 
 def test_examples_are_test_users_with_their_own_answers(histories):
     mask = splits.test_users(histories, SPLIT)
+    test = histories.select(mask)
     universe = measures.build_universe(histories, "log")
-    popular = measures.rank_baseline(
+    targets = {"last": select_targets(test, "last", 0)}
+    popular = baselines.rank_baseline(
         MostPopular(np.array([1, 3, 2, 1, 1, 0])),
-        histories.select(mask),
+        test,
         universe.rows[np.repeat(mask, histories.num_events)],
         6,
+        targets,
         CONFIG,
     )
-    rows = pd.DataFrame(
+    rows = pa.table(
         {
-            "user_id": ["u1", "u2", "u3"],
-            "target_rule": "last",
-            "seen_items": "kept",
             "target_item": ["c", "a", "b"],
             "rank": [4, None, 4],
             "top_items": [["b"], ["e"], ["c"]],
-            "target_is_cold": False,
+            "target_is_cold": [False] * 3,
         }
     )
-    shown = examples.choose(histories, mask, universe, rows, popular, CONFIG)
+    shown = examples.choose(
+        test, targets["last"], universe, rows, popular["last", "kept"], 0
+    )
     assert [s["user"] for s in shown] == ["u1", "u2", "u3"]
     assert shown[1] == {
         "user": "u2",
         "history": ["b", "c", "x"],
         "history_length": 3,
-        "target": "a",
-        "cold": False,
-        "rank": None,
+        "targets": [{"item": "a", "cold": False, "rank": None}],
+        "num_targets": 1,
         "model": ["e"],
         "most_popular": ["b", "c", "a", "d"],
     }

@@ -14,8 +14,9 @@ import pytest
 
 from components import splits
 from components.histories import Histories
-from components.ranking_evaluator import measures
+from components.ranking_evaluator import baselines, measures
 from components.ranking_evaluator.config import EvaluationConfig
+from components.targets import select_targets
 from models.baselines.popularity import PopularRandom
 from models.baselines.random_items import RandomItems
 
@@ -72,17 +73,21 @@ def measured(log_file):
     histories = _histories(log_file, "item_number")
     universe = measures.build_universe(histories, "log")
     counts = measures.fit_counts(histories, universe, SPLIT, max_length=10)
-    test = splits.test_users(histories, SPLIT)
+    mask = splits.test_users(histories, SPLIT)
+    test = histories.select(mask)
+    targets = {rule: select_targets(test, rule, 0) for rule in CONFIG.targets}
     return {
         name: [
             measures.measure(
-                measures.rank_baseline(
+                baselines.rank_baseline(
                     baseline,
-                    histories.select(test),
-                    universe.rows[np.repeat(test, histories.num_events)],
+                    test,
+                    universe.rows[np.repeat(mask, histories.num_events)],
                     len(universe.items),
+                    targets,
                     CONFIG,
                 ),
+                targets,
                 len(universe.items),
                 CONFIG,
             )
@@ -107,7 +112,7 @@ def test_split_summary_of_the_paper_protocol(
     log_file, ties, cold_last, cold_first
 ):
     summary = measures.summarize_splits(
-        _histories(log_file, ties), SPLIT, ("last", "first")
+        _histories(log_file, ties), SPLIT, CONFIG
     )
     assert summary["train"] == {"users": 18_474, "rows": 140_965}
     assert summary["validation"] == {"users": 4_725, "rows": 10_116}

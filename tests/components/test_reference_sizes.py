@@ -1,4 +1,6 @@
-"""METHODS 1.7: sizes of the paper's protocol on the public 2014 files.
+"""METHODS 1.7 and 3: sizes of two protocols on the public files.
+
+METHODS 1.7 is the paper's protocol on the 2014 Amazon files.
 
 Amazon's timestamps are days, so which of a day's events is a user's last
 depends on the order of ties. All sizes of METHODS 1.7 come out where ties are
@@ -8,8 +10,10 @@ is what the pipeline keeps. Both are checked.
 """
 
 import dataclasses
+import functools
 import os
 import pathlib
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -21,6 +25,8 @@ from components.graph_builder.config import GraphConfig
 from components.histories import Histories
 from components.periods import fit_windows
 from components.splits import SplitConfig
+from components.targets import select_targets
+from components.transform.analyzers import QuantileCut, cut_of_counts
 from tests.components import helpers
 
 pytestmark = [pytest.mark.data, pytest.mark.slow]
@@ -184,8 +190,8 @@ def test_cold_targets(run):
 
 def cold_share(users: Histories, rule: str) -> float:
     """Share of targets without a table row, to a tenth of a percent."""
-    rows = users.offsets[:-1] + splits.target_positions(users, rule)
-    return round(float(np.mean(users.item_indices[rows] == 0)), 3)
+    targets = select_targets(users, rule, 0)
+    return round(float(np.mean(targets.are_cold(users))), 3)
 
 
 def test_users_of_the_table_are_the_train_users(run):
@@ -203,3 +209,62 @@ def test_graph_of_the_newest_ten(run):
     assert edges.sizes.numpy() == [reference.newest_rows]
     assert len(np.unique(edges.adjacency.target)) == ties.newest_items
     assert graph.node_sets["user"].sizes.numpy() == [reference.train[1]]
+
+
+# --- METHODS 3: Time-to-Split's users, counted by pandas ---------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "quantile", "users", "warm"),
+    [
+        ("amazon-beauty", 0.8, 10_181, 8_659),
+        ("amazon-beauty", 0.9, 6_110, 5_517),
+        ("amazon-sports", 0.8, 16_728, 14_506),
+        ("amazon-sports", 0.9, 10_203, 9_272),
+        ("ml-1m", 0.8, 1_783, 1_143),
+        ("ml-1m", 0.9, 1_209, 1_180),
+        ("ml-1m", 0.95, 813, 809),
+    ],
+)
+def test_all_and_warm_test_users(name, quantile, users, warm):
+    log = core_log(name)
+    cut = QuantileCut("test", quantile, "user")
+    values, totals = np.unique(log.timestamp, return_counts=True)
+    test_cut = int(cut_of_counts((values, totals), cut))
+    assert test_cut == int(log.timestamp.quantile(quantile))
+    of_user = log.groupby("user_id").timestamp
+    counts = SimpleNamespace(
+        num_events=of_user.size().to_numpy(),
+        num_development_events=(log.timestamp <= test_cut)
+        .groupby(log.user_id)
+        .sum()
+        .to_numpy(),
+    )
+    for min_test_history, expected in ((0, users), (1, warm)):
+        split = SplitConfig(min_test_history=min_test_history)
+        assert splits.test_users(counts, split).sum() == expected
+
+
+def test_movielens_after_the_core():
+    log = core_log("ml-1m")
+    assert log.item_id.nunique() == 3_416
+    assert log.user_id.nunique() == 6_040
+
+
+@functools.cache
+def core_log(name: str) -> pd.DataFrame:
+    """Users and items with five events each, among those that are left."""
+    root = os.environ.get("CREATE_DATA_ROOT")
+    if not root:
+        pytest.skip("CREATE_DATA_ROOT names no folder of datasets")
+    path = pathlib.Path(root) / name / "interactions.csv.gz"
+    log = pd.read_csv(path, dtype={"user_id": str, "item_id": str})
+    while True:
+        counts = [
+            log.groupby(key)[key].transform("size")
+            for key in ("user_id", "item_id")
+        ]
+        enough = (counts[0] >= 5) & (counts[1] >= 5)
+        if enough.all():
+            return log
+        log = log[enough]

@@ -1,3 +1,6 @@
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
 from components import splits
@@ -25,3 +28,77 @@ def test_unreadable_date_names_the_key():
 def test_dates_in_wrong_order():
     with pytest.raises(ValueError, match="before `test_date`"):
         SplitConfig(test_date="2014-01-01", validation_date="2014-02-01")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"strategy": "random"}, "`strategy` must be one of temporal, leave"),
+        ({"validation": "loo"}, "`validation` must be one of by_time, by_user"),
+        ({"validation_user_share": 0.0}, "`validation_user_share` must lie"),
+        (
+            {"strategy": "leave_one_out", "validation": "by_user"},
+            "`validation: by_user` has no meaning",
+        ),
+        (
+            {"strategy": "leave_one_out", "test_date": "2014-03-07"},
+            "`test_date` has no effect",
+        ),
+        (
+            {"validation": "by_user", "validation_date": "2014-03-07"},
+            "`validation_date` has an effect only with",
+        ),
+    ],
+)
+def test_settings_that_do_not_fit_together_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        SplitConfig(**settings)
+
+
+def test_only_leave_one_out_leaks_and_says_so():
+    assert not SplitConfig().leaks_future
+    assert SplitConfig().note == ""
+    for validation in ("by_user", "last_train_item"):
+        split = SplitConfig(validation=validation)
+        assert not split.leaks_future
+        assert "Validation" in split.note
+    split = SplitConfig(strategy="leave_one_out")
+    assert split.leaks_future
+    assert split.validation_rule == "last_train_item"
+
+
+# Events of four users: all, development, train; by the rules in words.
+COUNTS = SimpleNamespace(
+    num_events=np.array([6, 5, 2, 4]),
+    num_development_events=np.array([4, 2, 2, 0]),
+    num_train_events=np.array([0, 2, 0, 0]),
+)
+
+
+@pytest.mark.parametrize("refit_users", ["train", "development"])
+def test_users_held_out_are_validated_on_and_train_in_the_refit(refit_users):
+    split = SplitConfig(
+        validation="by_user",
+        min_user_events=1,
+        min_development_events=2,
+        refit_users=refit_users,
+    )
+    train = splits.train_users(COUNTS, split)
+    validation = splits.validation_users(COUNTS, split)
+    refit = splits.refit_users(COUNTS, split)
+    assert train.tolist() == [False, True, False, False]
+    assert validation.tolist() == [True, False, True, False]
+    assert refit.tolist() == [True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("min_test_history", "users"),
+    [
+        (0, [True, True, False, True]),
+        (1, [True, True, False, False]),
+        (3, [True, False, False, False]),
+    ],
+)
+def test_cold_and_warm_test_users(min_test_history, users):
+    split = SplitConfig(min_user_events=1, min_test_history=min_test_history)
+    assert splits.test_users(COUNTS, split).tolist() == users

@@ -78,6 +78,30 @@ def test_seen_items_are_those_of_the_whole_known_history():
     assert pairs == [(0, 1), (0, 2), (0, 3), (0, 4), (1, 4), (1, 1)]
 
 
+def test_held_out_users_are_asked_for_their_last_development_event():
+    # b is held out: its history is 2, its target 2; d has too few events.
+    held_out = np.array([5, 0, 4, 0])
+    histories = dataclasses.replace(_histories(), num_train_events=held_out)
+    split = dataclasses.replace(
+        SPLIT, validation="by_user", min_development_events=2
+    )
+    queries = validation_queries(histories, split, 4, 6, True)
+    np.testing.assert_array_equal(queries.histories, [[0, 0, 2], [0, 0, 1]])
+    np.testing.assert_array_equal(queries.targets, [2, 2])
+    sequences = fit_sequences(histories, split, TRAIN, 10, 6)
+    assert _as_lists(sequences) == [[1, 2, 3, 4, 5], [4, 1, 5, 3]]
+
+
+def test_nobody_to_validate_on_names_the_settings():
+    histories = _histories()
+    histories = dataclasses.replace(
+        histories, num_train_events=histories.num_development_events
+    )
+    split = dataclasses.replace(SPLIT, validation="by_user")
+    with pytest.raises(ValueError, match="validation_user_share"):
+        validation_queries(histories, split, 4, 4, False)
+
+
 def test_popular_rows_count_fit_events():
     sequences = fit_sequences(_histories(), SPLIT, TRAIN, 10, 4)
     # item 2 three times, item 1 twice, 3 and 4 once

@@ -4,12 +4,14 @@ import datetime
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 
-from components import splits
+from components import periods, splits
+from components.periods import user_table_period
 from components.splits import SplitConfig
-from components.transform import analyzers, vocabularies
+from components.transform import analyzers, preprocessing, vocabularies
 from components.transform.analyzers import CountTimestamps, QuantileCut
-from tests.components import helpers
+from tests.components import helpers, split_reference
 
 # float32 knows seconds of this size to 128 s only.
 T0 = 1_400_000_001
@@ -194,3 +196,133 @@ def test_test_quantile_before_the_validation_date():
     counts = np.array([T0]), np.array([5])
     with pytest.raises(ValueError, match=f"is {T0}.*validation date {T0}"):
         analyzers.cut_of_counts(counts, cut)
+
+
+# Users drawn for `by_user` below; two have one event or two only.
+MANY = {
+    f"user{user}": [
+        (f"item{(user * 7 + event * event) % 23}", T0 + 13 * user + 5 * event)
+        for event in range(1 + user % 6)
+    ]
+    for user in range(30)
+}
+KINDS = {
+    "by_user": SplitConfig(
+        validation="by_user",
+        validation_user_share=0.3,
+        min_user_events=1,
+        min_development_events=1,
+        test_quantile=0.7,
+    ),
+    "last_train_item": SplitConfig(
+        validation="last_train_item",
+        min_user_events=1,
+        min_development_events=1,
+        test_quantile=0.7,
+    ),
+    "leave_one_out": SplitConfig(
+        strategy="leave_one_out", min_user_events=1, min_development_events=1
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=KINDS, ids=str)
+def kind(request, tmp_path_factory):
+    split = KINDS[request.param]
+    directory = tmp_path_factory.mktemp(request.param)
+    return split, helpers.transform(MANY, split, directory)
+
+
+def held_out_users(split: SplitConfig) -> set[bytes]:
+    """The draw of the graph, taken alone."""
+    users = tf.constant([user.encode() for user in MANY])
+    drawn = preprocessing._held_out(users, split).numpy()
+    return set(users.numpy()[drawn])
+
+
+def test_events_of_each_part_are_those_of_plain_python(kind):
+    split, data = kind
+    histories = data.histories
+    held_out = held_out_users(split)
+    times = {u.encode(): sorted(t for _, t in e) for u, e in MANY.items()}
+    expected = {
+        user: split_reference.counts(
+            of_user, split, 0, histories.test_cut, user in held_out
+        )
+        for user, of_user in times.items()
+    }
+    train = by_user(data, histories.num_train_events)
+    development = by_user(data, histories.num_development_events)
+    assert {u: (train[u], development[u]) for u in train} == expected
+    if split.strategy == "temporal":
+        counted = pd.Series([t for e in times.values() for t in e])
+        assert histories.test_cut == int(counted.quantile(0.7))
+    else:
+        # Time of the newest event that is not its user's last.
+        newest = max(t for e in times.values() for t in e[:-1])
+        assert histories.test_cut == newest
+    assert histories.validation_cut == histories.test_cut
+
+
+def test_catalogues_hold_what_each_part_holds(kind):
+    _, data = kind
+    histories = data.histories
+    found = {"train": set(), "train_validation": set()}
+    for user in range(histories.num_users):
+        start, end = histories.offsets[user : user + 2]
+        items = histories.item_ids[start:end].tolist()
+        found["train"] |= set(items[: histories.num_train_events[user]])
+        found["train_validation"] |= set(
+            items[: histories.num_development_events[user]]
+        )
+    train, both = data.items("train"), data.items("train_validation")
+    assert (set(train), set(both)) == (
+        found["train"],
+        found["train_validation"],
+    )
+    # A prefix, each item once, and every event has the row of its item.
+    assert both[: len(train)] == train and len(set(both)) == len(both)
+    rows = {item: row + 1 for row, item in enumerate(both)}
+    assert histories.item_indices.tolist() == [
+        rows.get(item, 0) for item in histories.item_ids
+    ]
+
+
+def test_users_of_each_table_are_those_fitted_on(kind):
+    split, data = kind
+    histories = data.histories
+    for period in ("train", "train_validation"):
+        users = set(data.users(user_table_period(split, period)))
+        fitted = periods.period_users(histories, split, period)
+        assert users >= set(histories.user_ids[fitted])
+        assert (histories.user_indices[fitted] >= 0).all()
+    train = periods.period_users(histories, split, "train")
+    order = np.argsort(histories.user_indices[train])
+    assert data.users("train") == histories.user_ids[train][order].tolist()
+
+
+def test_the_share_of_users_is_held_out_by_id_and_seed():
+    users = tf.constant([b"u%d" % n for n in range(20_000)])
+
+    def drawn(**settings) -> np.ndarray:
+        split = SplitConfig(validation="by_user", **settings)
+        return preprocessing._held_out(users, split).numpy()
+
+    tenth = drawn()
+    assert abs(tenth.sum() - 2000) < 5 * np.sqrt(20_000 * 0.1 * 0.9)
+    # A larger share holds out the same users and more.
+    assert not (tenth & ~drawn(validation_user_share=0.3)).any()
+    other = drawn(validation_seed=1)
+    assert abs((tenth & other).sum() - 200) < 5 * np.sqrt(200)
+    # Only the id counts, not the place.
+    order = np.random.default_rng(0).permutation(20_000)
+    split = SplitConfig(validation="by_user")
+    shuffled = preprocessing._held_out(tf.gather(users, order), split)
+    np.testing.assert_array_equal(shuffled, tenth[order])
+
+
+def test_leave_one_out_of_single_events_has_no_development(tmp_path):
+    log = {"u1": [("a", T0)], "u2": [("b", T0)]}
+    split = KINDS["leave_one_out"]
+    with pytest.raises(Exception, match="found no user with two events"):
+        helpers.transform(log, split, tmp_path)

@@ -184,7 +184,9 @@ def test_bootstrap_refuses_nan():
 
 def test_intervals_enclose_their_metric():
     ranks = np.random.default_rng(12).integers(1, 200, 500)
-    metrics = ranking_metrics.metrics_with_intervals(ranks, (10, 100), 200, 0)
+    metrics = ranking_metrics.metrics_with_intervals(
+        ranking_metrics.per_user_values(ranks, (10, 100)), 200, 0
+    )
     intervals = metrics.pop("intervals")
     assert intervals.keys() == metrics.keys()
     for name, (low, high) in intervals.items():

@@ -307,3 +307,45 @@ def test_an_unblessed_model_is_said_with_the_check(store, config, tmp_path):
     text = format_summary(summaries.write_summary(config))
     assert "FAIL ndcg_at_10 of last: 0.0123, required 0.0010" in text
     assert "NOT BLESSED" in text
+
+
+def test_targets_and_what_is_excluded_are_shown(store, config, tmp_path):
+    record_run(store, tmp_path, "r1")
+    written = summaries.write_summary(config)
+    for target in ("random", "successive", "all"):
+        for model in written["metrics"].values():
+            model[target] = model["last"]
+    rules = ["last", "random", "successive", "all"]
+    written["config"]["evaluation"]["targets"] = rules
+    count = {"users": 99, "targets": 1500, "cold": 40, "dropped": 0}
+    written["splits"]["test"]["targets"] = dict.fromkeys(rules, count)
+    written["splits"]["excluded"] = {
+        "few_user_events": 0,
+        "few_train_events": 7,
+    }
+    written["splits"]["note"] = "Validation: of other users."
+    text = format_summary(written)
+    lines = text.splitlines()
+    assert (
+        "successive targets        99 users       1,500 targets, 40 unknown "
+        "before the test cut counted as misses"
+    ) in lines
+    for heading in ("random target", "successive targets", "all targets"):
+        assert f"{heading}, seen items filtered (main setting)" in lines
+    assert "few_train_events                             7 rows in none" in text
+    assert "few_user_events" not in text
+    assert "Validation: of other users." in lines
+    assert "LEAK" not in text
+    written["config"]["evaluation"]["cold_items"] = "dropped"
+    assert "40 unknown before the test cut not measured" in format_summary(
+        written
+    )
+
+
+def test_leave_one_out_is_marked_above_its_numbers(store, config, tmp_path):
+    record_run(store, tmp_path, "r1")
+    written = summaries.write_summary(config)
+    written["splits"]["leaks_future"] = True
+    text = format_summary(written)
+    warning = text.index("LEAVE-ONE-OUT LEAKS THE FUTURE")
+    assert text.index("Test metrics in %") < warning < text.index("NDCG@10")

@@ -1,0 +1,372 @@
+"""Every target rule through the whole evaluator, against plain Python."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from components import histories as histories_lib
+from components import splits
+from components.ranking_evaluator import baselines, blessing, measures
+from components.ranking_evaluator import ranking as ranking_lib
+from components.ranking_evaluator import results as results_lib
+from components.ranking_evaluator.config import (
+    EvaluationConfig,
+    ThresholdConfig,
+)
+from components.targets import RULES, select_targets
+from models.baselines.popularity import MostPopular
+from models.ranking_metrics import UNRANKED
+from tests.components import test_ranking_evaluator as evaluator
+from tests.components.test_targets import random_test_histories
+
+artifacts = evaluator.artifacts
+
+# Items, train events, development events; x is unknown before the test cut.
+USERS = {
+    b"v1": ("abcde", 2, 2),
+    b"v2": ("bcxaxb", 2, 2),
+    b"v3": ("acbd", 0, 0),  # gives up a as input
+    b"v4": ("abab", 2, 3),  # has had the target
+    b"v5": ("axx", 1, 1),  # only unknown targets
+    b"v6": ("abc", 3, 3),  # nothing to predict
+}
+SPLIT = splits.SplitConfig(
+    min_user_events=1, min_development_events=1, min_test_history=0
+)
+CONFIG = EvaluationConfig(
+    targets=RULES,
+    cutoffs=(2, 4),
+    batch_size=3,
+    bootstrap_samples=20,
+    thresholds=(ThresholdConfig(metric="ndcg_at_4", target="all"),),
+)
+
+
+def answers(history: str, excluded: str) -> str:
+    """What the stand-in model recommends, best first."""
+    order = "edcba"
+    if history[-1] in order:
+        order = history[-1] + order.replace(history[-1], "")
+    return "".join(item for item in order if item not in excluded)[:4]
+
+
+def requests_of(items: str, development: int, rule: str):
+    """(events before, places of the targets) of a user's requests."""
+    first = max(development, 1)
+    places = range(first, len(items))
+    if rule == "all":
+        return [(first, [p for p in places if items[p] not in items[first:p]])]
+    if rule == "last":
+        places = places[-1:]
+    if rule == "first":
+        places = places[:1]
+    return [(place, [place]) for place in places]
+
+
+def metrics_of(requests, items: str, seen: str) -> list[dict[str, float]]:
+    found = []
+    for end, places in requests:
+        wanted = [items[place] for place in places]
+        given = answers(items[:end], items[:end] if seen == "filtered" else "")
+        hits = [place + 1 for place, i in enumerate(given) if i in wanted]
+        values = {"mrr_at_4": 1 / hits[0] if hits else 0.0}
+        for k in (2, 4):
+            within = [rank for rank in hits if rank <= k]
+            ideal = range(1, min(k, len(wanted)) + 1)
+            values[f"recall_at_{k}"] = len(within) / len(wanted)
+            values[f"ndcg_at_{k}"] = sum(
+                1 / np.log2(r + 1) for r in within
+            ) / sum(1 / np.log2(r + 1) for r in ideal)
+        found.append(values)
+    return found
+
+
+def expected(rule: str, seen: str, dropped: bool, random_places=None):
+    """Means over users of the means over their requests, and the users."""
+    users = {}
+    for user, (items, _, development) in USERS.items():
+        if len(items) == development:
+            continue
+        if rule == "random":
+            place = random_places.get(user.decode())
+            requests = [(place, [place])] if place else []
+        else:
+            requests = requests_of(items, development, rule)
+        if dropped:
+            requests = [
+                (end, [p for p in places if items[p] != "x"])
+                for end, places in requests
+            ]
+        requests = [r for r in requests if r[1]]
+        if requests:
+            users[user.decode()] = pd.DataFrame(
+                metrics_of(requests, items, seen)
+            ).mean()
+    return pd.DataFrame(users).mean(axis=1).to_dict(), users
+
+
+@pytest.fixture
+def many(monkeypatch, request):
+    monkeypatch.setattr(evaluator, "USERS", USERS)
+    return request.getfixturevalue("artifacts")
+
+
+@pytest.mark.parametrize("cold_items", ["kept", "dropped"])
+def test_every_rule_is_what_plain_python_makes_of_it(
+    many, tmp_path, cold_items
+):
+    evaluator._save(tmp_path / "model" / "Format-Serving")
+    config = dataclasses.replace(CONFIG, cold_items=cold_items)
+    found = evaluator._execute(many, tmp_path, config, SPLIT)
+    rows = pd.read_parquet(tmp_path / "evaluation" / "rankings")
+    drawn = rows[rows.target_rule == "random"].groupby("user_id")
+    places = drawn.target_position.first().to_dict()
+    dropped = cold_items == "dropped"
+    for rule in RULES:
+        for seen in ("kept", "filtered"):
+            metrics = found["metrics"]["model"][rule][seen]
+            wanted, users = expected(rule, seen, dropped, places)
+            assert {name: metrics[name] for name in wanted} == {
+                name: pytest.approx(value) for name, value in wanted.items()
+            }, (rule, seen)
+            assert found["splits"]["test"]["targets"][rule]["users"] == (
+                len(users)
+            )
+            low, high = metrics["intervals"]["recall_at_4"]
+            assert low <= metrics["recall_at_4"] <= high
+    counts = found["splits"]["test"]["targets"]
+    # v1 3, v2 4 (two of them x), v3 3, v4 1, v5 2 (both x).
+    assert counts["successive"] == {
+        "users": 4 if dropped else 5,
+        "targets": 9 if dropped else 13,
+        "cold": 4,
+        "dropped": 4 if dropped else 0,
+    }
+    # v2 x a b, v5 x.
+    assert counts["all"]["targets"] == (9 if dropped else 11)
+    assert found["splits"]["test"]["cold_target_share"]["all"] == (
+        pytest.approx(2 / 11)
+    )
+    assert found["leaks_future"] is False
+    for name in blessing.MODEL_NAMES:
+        assert set(found["metrics"][name]) == set(RULES)
+    json.dumps(found, allow_nan=False)
+    check = found["blessing"]["checks"][0]["check"]
+    assert check.startswith("NDCG@4 (all targets, seen items kept)")
+    _check_rows(rows, dropped)
+    page = (tmp_path / "evaluation" / "report.html").read_text()
+    for text in ("Successive targets, seen items", "All targets, seen items"):
+        assert text in page
+    assert 'role="alert"' not in page
+
+
+def _check_rows(rows: pd.DataFrame, dropped: bool) -> None:
+    """A row per target, with its place in the history."""
+    chosen = rows[(rows.target_rule == "all") & (rows.seen_items == "kept")]
+    chosen = chosen[chosen.user_id == "v2"].sort_values("target_position")
+    places, items = [2, 3, 5], ["x", "a", "b"]
+    if dropped:
+        places, items = places[1:], items[1:]
+    assert chosen.target_position.tolist() == places
+    assert chosen.target_item.tolist() == items
+    # One list for all of them: c e d b.
+    assert [list(top) for top in chosen.top_items] == [list("cedb")] * len(
+        items
+    )
+    ranks = [None if pd.isna(rank) else int(rank) for rank in chosen["rank"]]
+    assert ranks == ([None, 4] if dropped else [None, None, 4])
+
+
+def test_successive_is_the_mean_of_evaluations_of_single_targets(
+    many, tmp_path, monkeypatch, request
+):
+    """Each test event as the last one of a history that ends with it."""
+    config = dataclasses.replace(CONFIG, targets=("last",), thresholds=())
+    serialized, owners = [], []
+    for user, (items, train, development) in USERS.items():
+        for end in range(max(development, 1) + 1, len(items) + 1):
+            name = b"%s-%d" % (user, end)
+            owners.append(user)
+            cut = {name: (items[:end], train, development)}
+            monkeypatch.setattr(evaluator, "USERS", cut)
+            serialized.append(evaluator._serialized(name))
+    monkeypatch.setattr(evaluator, "USERS", USERS)
+    single = _ranks(serialized, config, tmp_path)["last"]
+    whole = dataclasses.replace(config, targets=("successive",))
+    successive = _ranks(
+        [evaluator._serialized(user) for user in USERS], whole, tmp_path
+    )["successive"]
+    assert len(single) == 13
+    assert successive == single
+    # The metrics of successive are means of those of a user's targets.
+    test = histories_lib.parse_histories(
+        [evaluator._serialized(user) for user in USERS]
+    )
+    test = test.select(splits.test_users(test, SPLIT))
+    targets = select_targets(test, "successive", 0)
+    ranks = np.array([rank or UNRANKED for rank in successive])
+    found = measures.user_values(ranks, "successive", targets, (2, 4))
+    one_by_one = measures.user_values(ranks, "last", targets, (2, 4))
+    for name, values in found.items():
+        means = pd.Series(one_by_one[name]).groupby(owners).mean()
+        np.testing.assert_allclose(values, means)
+
+
+def _ranks(serialized, config, tmp_path) -> dict[str, list]:
+    """Ranks by the stand-in model, seen items kept, in order."""
+    directory = evaluator._save(tmp_path / "stand-in")
+    fn = ranking_lib.RankTargets(
+        directory, evaluator.CATALOGUE, SPLIT, config, 2
+    )
+    fn.setup()
+    tables = [t for t in fn.process(serialized) if hasattr(t, "column_names")]
+    frame = pd.concat([table.to_pandas() for table in tables])
+    frame = frame[frame.seen_items == "kept"]
+    return {
+        rule: [None if pd.isna(r) else int(r) for r in part["rank"]]
+        for rule, part in frame.groupby("target_rule")
+    }
+
+
+def test_the_model_is_asked_for_few_requests_at_a_time():
+    class Recorder:
+        sizes = []
+
+        def recommend(self, inputs, excluded, k):
+            self.sizes.append(len(inputs))
+            assert len(excluded) == len(inputs)
+            return np.full((len(inputs), k), b"a", object)
+
+    fn = ranking_lib.RankTargets("", [], SPLIT, CONFIG, 2)
+    fn._model = Recorder()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluator, "USERS", USERS)
+        list(fn.process([evaluator._serialized(user) for user in USERS]))
+    # Five users and thirteen requests, three at a time, kept and filtered.
+    assert max(fn._model.sizes) == CONFIG.batch_size
+    assert sum(fn._model.sizes) == 2 * (4 * 5 + 13)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_baseline_is_asked_for_the_same_targets(seed):
+    test = random_test_histories(seed)
+    names = np.unique(test.item_ids)
+    rows = np.searchsorted(names, test.item_ids)
+    counts = np.random.default_rng(seed).permutation(len(names)) + 1
+    order = np.argsort(-counts).tolist()
+    targets = {rule: select_targets(test, rule, 0) for rule in RULES}
+    config = dataclasses.replace(CONFIG, cutoffs=(2, 5))
+    found = baselines.rank_baseline(
+        MostPopular(counts), test, rows, len(names), targets, config
+    )
+    for rule in RULES:
+        for seen in ("kept", "filtered"):
+            ranks, recommended = [], set()
+            for request, (user, end) in enumerate(
+                zip(targets[rule].users, targets[rule].ends, strict=True)
+            ):
+                start = test.offsets[user]
+                barred = rows[start : start + end] if seen != "kept" else []
+                given = [item for item in order if item not in barred][:5]
+                recommended |= set(given)
+                of_request = targets[rule].requests == request
+                for place in targets[rule].positions[of_request]:
+                    item = rows[start + place]
+                    ranks.append(
+                        given.index(item) + 1 if item in given else UNRANKED
+                    )
+            assert found[rule, seen].ranks.tolist() == ranks
+            assert found[rule, seen].distinct[5] == len(recommended)
+
+
+def test_more_targets_change_no_number_of_the_others(many, tmp_path):
+    """The draws of Random and PopRnd are those of the users, not targets."""
+    evaluator._save(tmp_path / "model" / "Format-Serving")
+    every = evaluator._execute(many, tmp_path, CONFIG, SPLIT)
+    few = dataclasses.replace(CONFIG, targets=("last",), thresholds=())
+    for file in (tmp_path / "evaluation").rglob("part*"):
+        file.unlink()
+    alone = evaluator._execute(many, tmp_path, few, SPLIT)
+    for name in blessing.MODEL_NAMES:
+        assert alone["metrics"][name]["last"] == every["metrics"][name]["last"]
+
+
+def test_leave_one_out_is_marked_as_leaking_and_blesses_nothing(many, tmp_path):
+    evaluator._save(tmp_path / "model" / "Format-Serving")
+    easy = ThresholdConfig(metric="recall_at_4", min_ratio_to_baseline=0.0)
+    config = dataclasses.replace(CONFIG, targets=("last",), thresholds=(easy,))
+    split = dataclasses.replace(SPLIT, strategy="leave_one_out")
+    found = evaluator._execute(many, tmp_path, config, split)
+    assert found["leaks_future"] is True
+    assert found["splits"]["leaks_future"] is True
+    assert found["splits"]["strategy"] == "leave_one_out"
+    assert found["blessing"]["blessed"] is False
+    assert "leak the future" in found["blessing"]["checks"][-1]["check"]
+    page = (tmp_path / "evaluation" / "report.html").read_text()
+    assert splits.LEAK_WARNING in page
+    assert page.index('role="alert"') < page.index("Metrics on test users")
+    assert "Test cut:" not in page
+
+
+def test_only_unknown_targets_left_says_what_to_change(
+    artifacts, tmp_path, monkeypatch
+):
+    evaluator._save(tmp_path / "model" / "Format-Serving")
+    config = dataclasses.replace(CONFIG, cold_items="dropped")
+    folder = tmp_path / "examples" / "Split-all"
+    for path in folder.iterdir():
+        path.unlink()
+    monkeypatch.setattr(evaluator, "USERS", {b"v5": USERS[b"v5"]})
+    import tensorflow as tf
+
+    with tf.io.TFRecordWriter(str(folder / "data.gz"), "GZIP") as writer:
+        writer.write(evaluator._serialized(b"v5"))
+    with pytest.raises(ValueError, match="rule `last`.*`evaluation.cold_items"):
+        evaluator._execute(artifacts, tmp_path, config, SPLIT)
+
+
+@pytest.mark.parametrize("fault", ["missing", "other"])
+def test_rankings_of_other_targets_are_refused(tmp_path, fault):
+    test = random_test_histories(0)
+    targets = {"last": select_targets(test, "last", 0)}
+    answers = np.full((test.num_users, 3), b"item1", object)
+    tables = {
+        seen: ranking_lib._table(test, targets["last"], answers, "last", seen)
+        for seen in ranking_lib.SEEN_SETTINGS
+    }
+    (tmp_path / "rankings").mkdir()
+
+    def write(seen, table):
+        pq.write_table(table, tmp_path / "rankings" / f"{seen}.parquet")
+
+    for seen, table in tables.items():
+        # In any order.
+        order = np.random.default_rng(0).permutation(len(table))
+        write(seen, table.take(order))
+    found = results_lib.read_rankings(str(tmp_path), test, targets)
+    for seen, table in tables.items():
+        assert found["last", seen].equals(table)
+    if fault == "missing":
+        write("kept", tables["kept"].slice(1))
+    else:
+        first = select_targets(test, "first", 0)
+        write("kept", ranking_lib._table(test, first, answers, "last", "kept"))
+    with pytest.raises(ValueError, match="not those of the"):
+        results_lib.read_rankings(str(tmp_path), test, targets)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("targets", ("last", "last")),
+        ("targets", ("last", "next")),
+        ("cold_items", "skipped"),
+    ],
+)
+def test_settings_out_of_range_are_named(key, value):
+    with pytest.raises(ValueError, match=f"`{key}`"):
+        EvaluationConfig(**{key: value})
