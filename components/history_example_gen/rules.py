@@ -15,7 +15,7 @@ from components.history_example_gen.texts import check_utf8, is_text
 EVENT_TYPE = "event_type"
 MIN_WEIGHT = "min_weight"
 
-_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$"
+_NUMBER = r"^-?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$"
 
 
 def is_allowed(column: pa.Array, event_types: tuple[str, ...]) -> np.ndarray:
@@ -41,9 +41,7 @@ def read_weights(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
         unreadable: [n] bool, missing or not a finite number.
     """
     if is_text(column.type):
-        column = pc.utf8_trim_whitespace(check_utf8(column)[0])
-        is_number = pc.match_substring_regex(column, _NUMBER)
-        column = pc.if_else(is_number, column, None).cast(pa.float64())
+        column = _text_to_float(pc.utf8_trim_whitespace(check_utf8(column)[0]))
     elif not _is_number(column.type):
         column = pa.nulls(len(column), pa.float64())
     weights = column.cast(pa.float64(), safe=False).to_numpy(
@@ -51,6 +49,14 @@ def read_weights(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     )
     unreadable = ~np.isfinite(weights)
     return np.where(unreadable, 0.0, weights), unreadable
+
+
+def _text_to_float(column: pa.Array) -> pa.Array:
+    try:
+        return column.cast(pa.float64())
+    except pa.ArrowInvalid:  # some are no numbers: find which
+        is_number = pc.match_substring_regex(column, _NUMBER)
+        return pc.if_else(is_number, column, None).cast(pa.float64())
 
 
 def describe_all_dropped(dropped: dict[str, int], num_rows: int) -> str:

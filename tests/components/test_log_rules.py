@@ -311,6 +311,17 @@ def test_rules_in_parquet(tmp_path: pathlib.Path, weights: pa.Array):
     assert reading.bad == [(3, "stars", rows.UNREADABLE_WEIGHT)]
 
 
+@pytest.mark.parametrize("others", [[], ["good"]])
+def test_weights_written_as_text(others: list[str]):
+    good = {"3": 3.0, " -4.50 ": -4.5, "1e2": 100.0, ".5": 0.5, "2.": 2.0}
+    texts = [*good, "nan", "-inf", "1e999", *others]
+    weights, unreadable = rules.read_weights(pa.array(texts).cast(pa.binary()))
+    assert weights[:5].tolist() == list(good.values())
+    assert unreadable.tolist() == [False] * 5 + [True] * (3 + len(others))
+    _, unreadable = rules.read_weights(pa.array(["+1", "1 2", "0x1", None, ""]))
+    assert unreadable.all()
+
+
 def test_rules_that_drop_everything_are_an_error(tmp_path: pathlib.Path):
     text = "user_id,item_id,timestamp,what\n" + "ann,tea,1,view\n" * 3
     config = LogsConfig(
