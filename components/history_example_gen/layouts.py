@@ -129,7 +129,7 @@ def _position(
 ) -> int:
     if isinstance(column, int) and 0 <= column < len(header):
         return column
-    if header.count(str(column)) > 1:
+    if isinstance(column, str) and header.count(column) > 1:
         numbers = [n for n, name in enumerate(header) if name == column]
         raise LogsError(
             f"{path}: the header has {len(numbers)} columns {column!r}, which "
@@ -138,28 +138,34 @@ def _position(
         )
     if column in header:
         return header.index(str(column))
-    if len(header) == 1 and not header[0].startswith("{"):
-        fix = (
-            " It is one column only: is `logs.separator` "
-            f"{config.separator!r} right?"
-        )
-    elif header[0].startswith("{"):
-        fix = " If every line is a JSON object, set `logs.format: json_lines`."
-    elif any("\ufffd" in name for name in header):
-        fix = " It is not UTF-8: convert the file."
-    elif any(name.isdigit() for name in header):
-        fix = (
-            " If the first line is no header, set `logs.header: false` and "
-            "give column numbers from 0."
-        )
-    else:
-        fix = suggest(str(column), header) or (
-            f" Set `logs.columns.{role}` to one of them."
-        )
+    fix = _fix(config, role, column, header)
     raise LogsError(
         f"{path}: no column {column!r} in the header, as "
         f"`logs.columns.{role}` asks for. Columns found: "
         f"{list_some(header)}.{fix}"
+    )
+
+
+def _fix(
+    config: LogsConfig, role: str, column: str | int, header: list[str]
+) -> str:
+    """What may be wrong where a column is not in the header."""
+    if len(header) == 1 and not header[0].startswith("{"):
+        return (
+            " It is one column only: is `logs.separator` "
+            f"{config.separator!r} right?"
+        )
+    if header[0].startswith("{"):
+        return " If every line is a JSON object, set `logs.format: json_lines`."
+    if any("\ufffd" in name for name in header):
+        return " It is not UTF-8: convert the file."
+    if any(name.isdigit() for name in header):
+        return (
+            " If the first line is no header, set `logs.header: false` and "
+            "give column numbers from 0."
+        )
+    return suggest(str(column), header) or (
+        f" Set `logs.columns.{role}` to one of them."
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from components.history_example_gen import rows, rules
+from components.history_example_gen import accounts, rows, rules
 from components.history_example_gen.config import (
     ColumnsConfig,
     KeepConfig,
@@ -333,6 +333,30 @@ def test_rules_that_drop_everything_are_an_error(tmp_path: pathlib.Path):
     message = str(raised.value)
     assert "`logs.keep` dropped all 3 rows (event_type: 3)" in message
     assert "`logs.columns.event_type`" in message
+
+
+def test_every_reason_has_words():
+    reasons = {
+        value
+        for name, value in vars(rows).items()
+        if name.isupper() and isinstance(value, str)
+    } - {rows.WHOLE_ROW}
+    assert len(reasons) == 12
+    for reason in reasons:
+        ingest = {
+            "files": 1,
+            "rows": 1,
+            "used": 0,
+            "dead": {reason: 1},
+            "users": 0,
+            "items": 0,
+            "dead_columns": {"x": {reason: 1}},
+            "samples": {"x": [{"where": "a:1", "row": "text"}]},
+            "wrong_units": [],
+        }
+        assert " set aside (" in accounts.describe(ingest)
+        with pytest.raises(LogsError, match="column `x`, 1 rows"):
+            accounts.check(ingest, LogsConfig())
 
 
 def test_rules_need_their_columns():
