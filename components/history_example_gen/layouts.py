@@ -75,7 +75,7 @@ def _describe_delimited(config: LogsConfig, path: str, order: int) -> LogFile:
     start = read_start(path, compression)
     lines = start.removeprefix(BOM).splitlines()
     rows = [line for line in lines[config.header :] if line.strip()]
-    if not any(line.strip() for line in lines):
+    if not rows and not any(line.strip() for line in lines):
         return no_rows(path, order)
     if config.header:
         fields = split_line(lines[0], config) or [lines[0]]
@@ -87,9 +87,9 @@ def _describe_delimited(config: LogsConfig, path: str, order: int) -> LogFile:
         }
         num_columns = len(header)
     else:
-        num_columns = _usual_columns(lines, config)
+        num_columns = _usual_columns(rows, config)
         for role, column in config.named_columns:
-            _check_number(config, path, role, column, num_columns, lines[0])
+            _check_number(config, path, role, column, num_columns, rows[0])
         places = {
             role: (column, f"{role} (column {column})")
             for role, column in config.named_columns
@@ -169,11 +169,9 @@ def _fix(
     )
 
 
-def _usual_columns(lines: list[bytes], config: LogsConfig) -> int:
-    """The most frequent number of columns of the first lines."""
+def _usual_columns(rows: list[bytes], config: LogsConfig) -> int:
+    """The most frequent number of columns of the first rows."""
     counts = collections.Counter(
-        len(split_line(line, config) or ())
-        for line in lines[:_SNIFF_LINES]
-        if line.strip()
+        len(split_line(row, config) or ()) for row in rows[:_SNIFF_LINES]
     )
     return counts.most_common(1)[0][0]
