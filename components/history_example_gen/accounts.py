@@ -10,13 +10,14 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
+import pyarrow as pa
 from tfx.dsl.io import fileio
 
 from components.history_example_gen import rows as reasons
+from components.history_example_gen import rules
 from components.history_example_gen.config import LogsConfig
 from components.history_example_gen.readers import LogsError
 from components.history_example_gen.rows import BadRow
-from components.history_example_gen.rules import describe_all_dropped
 from components.history_example_gen.time_units import (
     describe_wrong_units,
     find_wrong_units,
@@ -65,6 +66,23 @@ class BlockAccount:
     other_units: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
+@dataclasses.dataclass(frozen=True)
+class BucketAccount:
+    """Events of one bucket of users.
+
+    Attributes:
+        num_users: with an event that is used.
+        num_used: events.
+        item_ids: [n] binary, their distinct items.
+        dropped: events that each rule dropped.
+    """
+
+    num_users: int
+    num_used: int
+    item_ids: pa.Array
+    dropped: dict[str, int]
+
+
 def write_dead_letters(folder: str, blocks: Iterable[BlockAccount]) -> None:
     """Writes all unusable rows as gzipped JSON lines, in log order.
 
@@ -90,19 +108,18 @@ def write_dead_letters(folder: str, blocks: Iterable[BlockAccount]) -> None:
 
 
 def summarize(
-    blocks: list[BlockAccount],
-    num_files: int,
-    num_used: int,
-    num_users: int,
-    num_items: int,
+    num_files: int, blocks: list[BlockAccount], buckets: list[BucketAccount]
 ) -> dict[str, Any]:
     """Counts of an ingest, the content of `ingest.json`.
 
+    rows = used + all of `dropped` + all of `dead`.
+
     Returns:
-        files, rows, used, users and items; `dead`: rows per reason;
+        files, rows, used, users and items; `dropped`: rows per rule, in the
+        order the rules apply; `dead`: rows per reason;
         `dead_columns`: rows per column, then per reason; `samples`: up to
-        three rows per column, as file:line and text; `dropped`: rows per
-        rule; `wrong_units`: what `time_units.find_wrong_units` returns.
+        three rows per column, as file:line and text; `wrong_units`: what
+        `time_units.find_wrong_units` returns.
 
     Raises:
         RuntimeError: rows were lost or doubled on the way (a bug).
@@ -120,23 +137,25 @@ def summarize(
                 where = f"{block.path}:{bad.line}"
                 shown.append({"where": where, "row": bad.text[:_SAMPLE_TEXT]})
     num_rows = sum(block.num_rows for block in blocks)
-    dropped: collections.Counter[str] = collections.Counter()
-    for block in blocks:
-        dropped.update(block.dropped)
-    if num_rows != num_used + dropped.total() + dead.total():
+    num_used = sum(bucket.num_used for bucket in buckets)
+    dropped = rules.total(
+        [b.dropped for b in blocks] + [b.dropped for b in buckets]
+    )
+    if num_rows != num_used + sum(dropped.values()) + dead.total():
         raise RuntimeError(
             f"{num_rows} rows were read, but {num_used} used, "
-            f"{dropped.total()} dropped by rules and {dead.total()} set "
-            "aside: some were lost or doubled."
+            f"{sum(dropped.values())} dropped and {dead.total()} set aside: "
+            "some were lost or doubled."
         )
+    items = [bucket.item_ids for bucket in buckets]
     return {
         "files": num_files,
         "rows": num_rows,
         "used": num_used,
-        "dropped": dict(dropped),
-        "dead": dict(dead),
-        "users": num_users,
-        "items": num_items,
+        "dropped": dropped,
+        "dead": dict(sorted(dead.items())),
+        "users": sum(bucket.num_users for bucket in buckets),
+        "items": len(pa.concat_arrays(items).unique()) if items else 0,
         "dead_columns": {name: dict(n) for name, n in columns.items()},
         "samples": samples,
         "wrong_units": find_wrong_units(blocks),
@@ -144,16 +163,20 @@ def summarize(
 
 
 def describe(ingest: dict[str, Any]) -> str:
-    """One line of counts."""
-    num_dead = sum(ingest["dead"].values())
-    why = ", ".join(
-        f"{_MEANING[reason]}: {count:,}"
-        for reason, count in sorted(ingest["dead"].items())
-    )
+    """One line of counts; every row is in it once."""
+    parts = [f"{ingest['used']:,} used"]
+    for name, counts, meaning in (
+        ("dropped", ingest["dropped"], rules.MEANING),
+        ("set aside", ingest["dead"], _MEANING),
+    ):
+        why = "; ".join(f"{meaning[k]}: {n:,}" for k, n in counts.items())
+        if why or name == "set aside":
+            parts.append(
+                f"{sum(counts.values()):,} {name}{f' ({why})' if why else ''}"
+            )
     return (
         f"HistoryExampleGen: {ingest['rows']:,} rows of {ingest['files']:,} "
-        f"files: {ingest['used']:,} used, {num_dead:,} set aside"
-        f"{f' ({why})' if why else ''}; {ingest['users']:,} users, "
+        f"files: {', '.join(parts)}; {ingest['users']:,} users, "
         f"{ingest['items']:,} items."
     )
 
@@ -188,10 +211,13 @@ def check(
             )
             + (f" All unusable rows: {letters}" if letters else "")
         )
-    if num_dead <= config.max_bad_row_share * num_rows and ingest["used"]:
-        return
-    if not num_dead:
-        raise LogsError(describe_all_dropped(ingest["dropped"], num_rows))
+    if num_dead <= config.max_bad_row_share * num_rows:
+        if ingest["used"]:
+            return
+        if ingest["dropped"]:
+            raise LogsError(
+                rules.describe_all_dropped(ingest["dropped"], num_rows)
+            )
     worst, counts = max(
         ingest["dead_columns"].items(), key=lambda c: sum(c[1].values())
     )

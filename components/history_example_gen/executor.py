@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
-import pyarrow as pa
 from absl import logging
 from apache_beam import pvalue
 from tfx import types
@@ -20,15 +19,25 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 
 from components.histories import SPLIT
-from components.history_example_gen import accounts
-from components.history_example_gen.accounts import BlockAccount
-from components.history_example_gen.config import LogsConfig
+from components.history_example_gen import accounts, rules
+from components.history_example_gen.accounts import BlockAccount, BucketAccount
+from components.history_example_gen.config import KeepConfig, LogsConfig
+from components.history_example_gen.core import KeepCore
+from components.history_example_gen.examples import (
+    temporary_folder,
+    write_bucket,
+)
 from components.history_example_gen.formats import read_file
 from components.history_example_gen.histories import (
     Batch,
+    BucketHistories,
     merge_batches,
     split_by_user,
-    to_examples,
+)
+from components.history_example_gen.keep import (
+    sample_users,
+    within_cap,
+    without_repeats,
 )
 from components.history_example_gen.layouts import find_logs
 from components.history_example_gen.readers import LogFile, LogsError
@@ -37,7 +46,6 @@ from models.settings import from_json
 
 _BLOCK_BYTES = 16 << 20
 _ACCOUNTS = "accounts"
-_TOTALS = "totals"
 
 
 class ReadEvents(beam.DoFn):
@@ -52,9 +60,11 @@ class ReadEvents(beam.DoFn):
 
     def process(self, log: LogFile) -> Iterator[Any]:
         """Reads `log` block by block."""
+        keep = self._config.keep
         for first_line, block in read_file(
             log, self._config, self._block_bytes
         ):
+            block = sample_users(block, keep.user_share, keep.user_sample_seed)
             yield pvalue.TaggedOutput(
                 _ACCOUNTS,
                 BlockAccount(
@@ -72,45 +82,59 @@ class ReadEvents(beam.DoFn):
             )
 
 
+def merge(
+    element: tuple[int, Iterable[Batch]], keep: KeepConfig
+) -> tuple[int, tuple[BucketHistories, dict[str, int]]]:
+    """The histories of a bucket, and how many events a rule dropped."""
+    bucket, batches = element
+    histories = merge_batches(batches)
+    if keep.consecutive_repeats:
+        return bucket, (histories, {})
+    new = without_repeats(histories)
+    dropped = {rules.REPEAT: int((~new).sum())}
+    return bucket, (histories.keep(new), dropped)
+
+
 class WriteHistories(beam.DoFn):
-    """Yields serialized examples of a bucket, and its counts as `totals`.
+    """Writes the file of a bucket and yields its BucketAccount."""
 
-    The counts are (users, events, distinct item ids as an Arrow array).
-    """
+    def __init__(self, config: LogsConfig, folder: str):
+        self._config = config
+        self._folder = folder
 
-    def __init__(self, time_unit: str):
-        self._keys_per_second = KEYS_PER_SECOND[time_unit]
-
-    def process(self, bucket: tuple[int, Iterable[Batch]]) -> Iterator[Any]:
-        """Sorts and serializes the histories of one bucket."""
-        histories = merge_batches(bucket[1], self._keys_per_second)
-        yield pvalue.TaggedOutput(
-            _TOTALS,
-            (
-                len(histories.user_ids),
-                len(histories.item_ids),
-                histories.unique_items,
-            ),
+    def process(
+        self, element: tuple[int, tuple[BucketHistories, dict[str, int]]]
+    ) -> Iterator[BucketAccount]:
+        """Caps and serializes the histories of one bucket."""
+        bucket, (histories, dropped) = element
+        most = self._config.keep.max_user_events
+        kept, over = within_cap(histories, most)
+        histories = histories.keep(kept)
+        if histories.num_users:
+            write_bucket(
+                self._folder,
+                bucket,
+                self._config.num_buckets,
+                histories,
+                KEYS_PER_SECOND[self._config.time_unit],
+            )
+        yield BucketAccount(
+            histories.num_users,
+            histories.num_events,
+            histories.item_ids,
+            dropped | over,
         )
-        yield from to_examples(histories)
 
 
 def write_accounts(
     folder: str,
     num_files: int,
     blocks: list[BlockAccount],
-    totals: list[tuple[int, int, pa.Array]],
+    buckets: list[BucketAccount],
 ) -> None:
     """Writes dead letters and `ingest.json` into `folder`."""
     accounts.write_dead_letters(folder, blocks)
-    items = [items for _, _, items in totals]
-    ingest = accounts.summarize(
-        blocks,
-        num_files,
-        num_used=sum(events for _, events, _ in totals),
-        num_users=sum(users for users, _, _ in totals),
-        num_items=len(pa.concat_arrays(items).unique()) if items else 0,
-    )
+    ingest = accounts.summarize(num_files, blocks, buckets)
     _write_json(os.path.join(folder, accounts.INGEST_FILE), ingest)
 
 
@@ -137,14 +161,12 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         )
         examples.split_names = artifact_utils.encode_split_names([SPLIT])
         logs = find_logs(config)
+        folder = artifact_utils.get_split_uri([examples], SPLIT)
+        for name in (folder, temporary_folder(folder)):
+            fileio.makedirs(name)
         with self._make_beam_pipeline() as pipeline:
-            _build(
-                pipeline,
-                config,
-                logs,
-                artifact_utils.get_split_uri([examples], SPLIT),
-                letters.uri,
-            )
+            _build(pipeline, config, logs, folder, letters.uri)
+        fileio.rmtree(temporary_folder(folder))
         ingest = _read_json(os.path.join(letters.uri, accounts.INGEST_FILE))
         summary = accounts.describe(ingest)
         logging.info(summary)
@@ -169,16 +191,18 @@ def _build(
             _ACCOUNTS, main="batches"
         )
     )
+    keep = config.keep
     histories = (
         read.batches
         | "GroupUsers" >> beam.GroupByKey()
-        | "Histories"
-        >> beam.ParDo(WriteHistories(config.time_unit)).with_outputs(
-            _TOTALS, main="examples"
-        )
+        | "Merge" >> beam.Map(merge, keep)
     )
-    _ = histories.examples | "WriteExamples" >> beam.io.WriteToTFRecord(
-        os.path.join(examples_folder, "data_tfrecord"), file_name_suffix=".gz"
+    if max(keep.min_user_events, keep.min_item_events) > 1:
+        histories |= "KeepCore" >> KeepCore(
+            keep.min_user_events, keep.min_item_events
+        )
+    written = histories | "WriteHistories" >> beam.ParDo(
+        WriteHistories(config, examples_folder)
     )
     _ = (
         pipeline
@@ -188,7 +212,7 @@ def _build(
             write_accounts,
             len(logs),
             pvalue.AsList(read[_ACCOUNTS]),
-            pvalue.AsList(histories[_TOTALS]),
+            pvalue.AsList(written),
         )
     )
 
@@ -230,7 +254,8 @@ def _set_properties(
     )
     for name in ("files", "rows", "used", "users", "items"):
         examples.set_int_custom_property(name, ingest[name])
-    examples.set_json_value_custom_property("dead", ingest["dead"])
+    for name in ("dropped", "dead"):
+        examples.set_json_value_custom_property(name, ingest[name])
     examples.set_string_custom_property(
         "input_fingerprint", exec_properties.get("input_fingerprint", "")
     )

@@ -1,4 +1,4 @@
-"""From columns of events to one tf.Example per user."""
+"""From columns of events to whole histories, by buckets of users."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import tensorflow as tf
 
 from components.history_example_gen.rows import Block
 
-_SCHEMA = pa.schema(
-    [("user", pa.binary()), ("item", pa.binary()), ("key", pa.int64())]
-)
+_CODES = pa.dictionary(pa.int32(), pa.binary())
+_SCHEMA = pa.schema([("user", _CODES), ("item", _CODES), ("key", pa.int64())])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +23,8 @@ class Batch:
         file_order: rank of the file by name.
         first_line: of the block; with file_order it orders batches as the
             events stand in the log.
-        columns: an Arrow stream of user, item and key, [n] each.
+        columns: an Arrow stream of user, item and key, [n] each; ids are
+            dictionary-encoded, so that merging hashes distinct ids only.
     """
 
     file_order: int
@@ -38,18 +37,52 @@ class BucketHistories:
     """All histories of one bucket of users.
 
     Attributes:
-        user_ids: [num_users] bytes objects, ascending.
+        user_ids: [num_users] binary, ascending.
         offsets: [num_users + 1]; events of user u are offsets[u]:offsets[u+1].
-        item_ids: [num_events] bytes objects, oldest first within a user.
-        timestamps: [num_events] int64 unix seconds.
-        unique_items: Arrow array of the distinct item ids.
+        items: [num_events] rows of `item_ids`, oldest event first within a
+            user.
+        item_ids: [num_items] binary, distinct.
+        keys: [num_events] int64 sort keys, see `times.KEYS_PER_SECOND`.
     """
 
-    user_ids: np.ndarray
+    user_ids: pa.Array
     offsets: np.ndarray
-    item_ids: np.ndarray
-    timestamps: np.ndarray
-    unique_items: pa.Array
+    items: np.ndarray
+    item_ids: pa.Array
+    keys: np.ndarray
+
+    @property
+    def num_users(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def num_events(self) -> int:
+        return len(self.items)
+
+    @property
+    def users(self) -> np.ndarray:
+        """[num_events] row of `user_ids` of each event."""
+        return np.repeat(np.arange(self.num_users), np.diff(self.offsets))
+
+    def keep(self, events: np.ndarray) -> BucketHistories:
+        """The histories with some events only.
+
+        Users and items without any event left are left out.
+
+        Args:
+            events: [num_events] bool.
+        """
+        if events.all():
+            return self
+        counts = np.bincount(self.users[events], minlength=self.num_users)
+        items, codes = np.unique(self.items[events], return_inverse=True)
+        return BucketHistories(
+            user_ids=self.user_ids.filter(pa.array(counts > 0)),
+            offsets=np.concatenate([[0], np.cumsum(counts[counts > 0])]),
+            items=codes.astype(self.items.dtype),
+            item_ids=self.item_ids.take(pa.array(items)),
+            keys=self.keys[events],
+        )
 
 
 def split_by_user(
@@ -59,21 +92,27 @@ def split_by_user(
 
     The bucket is a hash of the user id, the same in every process and run.
     """
-    users = block.users.dictionary_encode()
+    users, items = (
+        block.users.dictionary_encode(),
+        block.items.dictionary_encode(),
+    )
     unique = users.dictionary.to_numpy(zero_copy_only=False)
     if not len(unique):
         return
     hashes = pd.util.hash_array(unique, categorize=False)
-    buckets = (hashes % num_buckets).astype(np.int64)
-    of_rows = buckets[users.indices.to_numpy()]
+    # Few buckets fit a small type, which numpy sorts by radix, not by
+    # comparison.
+    buckets = (hashes % num_buckets).astype(np.min_scalar_type(num_buckets))
+    user_codes, item_codes = users.indices.to_numpy(), items.indices.to_numpy()
+    of_rows = buckets[user_codes]
     rows = np.argsort(of_rows, kind="stable")
     bounds = np.searchsorted(of_rows[rows], np.arange(num_buckets + 1))
     for bucket in np.unique(buckets).tolist():
         chosen = rows[bounds[bucket] : bounds[bucket + 1]]
         columns = pa.record_batch(
             [
-                block.users.take(pa.array(chosen)),
-                block.items.take(pa.array(chosen)),
+                _compact(user_codes[chosen], users.dictionary),
+                _compact(item_codes[chosen], items.dictionary),
                 pa.array(block.keys[chosen]),
             ],
             schema=_SCHEMA,
@@ -81,59 +120,68 @@ def split_by_user(
         yield bucket, Batch(file_order, first_line, _to_bytes(columns))
 
 
-def merge_batches(
-    batches: Iterable[Batch], keys_per_second: int
-) -> BucketHistories:
+def _compact(codes: np.ndarray, dictionary: pa.Array) -> pa.DictionaryArray:
+    """Encoded ids with only those ids in the dictionary that occur."""
+    there = np.zeros(len(dictionary), bool)
+    there[codes] = True
+    numbers = np.cumsum(there, dtype=np.int32) - 1
+    return pa.DictionaryArray.from_arrays(
+        pa.array(numbers[codes], pa.int32()), dictionary.filter(pa.array(there))
+    )
+
+
+def merge_batches(batches: Iterable[Batch]) -> BucketHistories:
     """Sorts the events of a bucket by user, time and position in the log.
 
     Args:
         batches: of one bucket, in any order.
-        keys_per_second: unit of the sort keys; the timestamps are floored to
-            seconds after the sort.
     """
     ordered = sorted(batches, key=lambda b: (b.file_order, b.first_line))
-    table = pa.concat_tables(
-        [pa.ipc.open_stream(batch.columns).read_all() for batch in ordered]
-    ).combine_chunks()
-    users, items = (_encode(table.column(name)) for name in ("user", "item"))
-    keys = table.column("key").to_numpy()
-    user_ids = users.dictionary.to_numpy(zero_copy_only=False)
-    by_id = np.argsort(user_ids, kind="stable")
-    ranks = np.empty(len(by_id), np.int64)
-    ranks[by_id] = np.arange(len(by_id))
-    of_rows = ranks[users.indices.to_numpy()]
-    # lexsort is stable: equal times stay in the order of the log.
-    rows = np.lexsort((keys, of_rows))
+    parts = [
+        pa.ipc.open_stream(batch.columns).read_next_batch() for batch in ordered
+    ]
+    user_codes, user_ids = _join([part.column(0) for part in parts])
+    item_codes, item_ids = _join([part.column(1) for part in parts])
+    keys = np.concatenate([part.column(2).to_numpy() for part in parts])
+    del parts
+    by_id = np.argsort(user_ids.to_numpy(zero_copy_only=False))
+    ranks = np.empty(len(by_id), np.int32)
+    ranks[by_id] = np.arange(len(by_id), dtype=np.int32)
+    of_rows = ranks[user_codes]
+    rows = _sort_by_user_and_time(of_rows, keys)
     counts = np.bincount(of_rows, minlength=len(by_id))
-    item_ids = items.dictionary.to_numpy(zero_copy_only=False)
     return BucketHistories(
-        user_ids=user_ids[by_id],
+        user_ids=user_ids.take(pa.array(by_id)),
         offsets=np.concatenate([[0], np.cumsum(counts)]),
-        item_ids=item_ids[items.indices.to_numpy()[rows]],
-        timestamps=keys[rows] // keys_per_second,
-        unique_items=items.dictionary,
+        items=item_codes[rows],
+        item_ids=item_ids,
+        keys=keys[rows],
     )
 
 
-def to_examples(histories: BucketHistories) -> Iterator[bytes]:
-    """Yields one serialized tf.Example per user, in the order of user ids."""
-    offsets = histories.offsets.tolist()
-    for user, user_id in enumerate(histories.user_ids):
-        events = slice(offsets[user], offsets[user + 1])
-        example = tf.train.Example()
-        feature = example.features.feature
-        feature["user_id"].bytes_list.value.append(user_id)
-        feature["item_ids"].bytes_list.value.extend(
-            histories.item_ids[events].tolist()
-        )
-        feature["timestamps"].int64_list.value.extend(
-            histories.timestamps[events].tolist()
-        )
-        yield example.SerializeToString(deterministic=True)
+def _join(columns: list[pa.DictionaryArray]) -> tuple[np.ndarray, pa.Array]:
+    """[n] int32 codes of all columns, one after the other, and their ids."""
+    known = pa.concat_arrays([c.dictionary for c in columns])
+    encoded = known.dictionary_encode()
+    numbers = encoded.indices.to_numpy()
+    codes, start = [], 0
+    for column in columns:
+        codes.append(numbers[start:][column.indices.to_numpy()])
+        start += len(column.dictionary)
+    return np.concatenate(codes), encoded.dictionary
 
 
-def _encode(column: pa.ChunkedArray) -> pa.DictionaryArray:
-    return pa.concat_arrays(column.chunks).dictionary_encode()
+def _sort_by_user_and_time(users: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """[n] row numbers by user, then key; equal ones keep their order."""
+    if not len(keys):
+        return np.zeros(0, np.int64)
+    least = int(keys.min())
+    bits = (int(keys.max()) - least).bit_length()
+    if bits + int(users.max()).bit_length() <= 63:
+        # One sort of one number is faster than two sorts.
+        joined = (users.astype(np.int64) << bits) | (keys - least)
+        return np.argsort(joined, kind="stable")
+    return np.lexsort((keys, users))
 
 
 def _to_bytes(batch: pa.RecordBatch) -> bytes:

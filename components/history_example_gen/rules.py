@@ -1,9 +1,12 @@
 """Rules by which usable rows become events or are dropped.
 
-Every rule counts what it drops under its name.
+Every rule counts what it drops under its name, the keys of `dropped` in
+ingest.json, in the order the rules apply; what each does says `KeepConfig`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +17,29 @@ from components.history_example_gen.texts import check_utf8, is_text
 # Rules that look at single rows, applied where the rows are read.
 EVENT_TYPE = "event_type"
 MIN_WEIGHT = "min_weight"
+# Rules on users and whole histories, see `keep` and `core`.
+USER_SHARE = "user_share"
+REPEAT = "consecutive_repeat"
+CORE = "k_core"
+USER_CAP = "max_user_events"
+
+MEANING = {
+    EVENT_TYPE: "event type not kept",
+    MIN_WEIGHT: "weight below the minimum",
+    USER_SHARE: "user not in the sample",
+    REPEAT: "item as in the event before",
+    CORE: "user or item with too few events",
+    USER_CAP: "beyond the cap per user",
+}
 
 _NUMBER = r"^-?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$"
+
+
+def total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Adds up rows dropped by each rule, in the rules' order."""
+    parts = list(counts)
+    sums = {rule: sum(p.get(rule, 0) for p in parts) for rule in MEANING}
+    return {rule: number for rule, number in sums.items() if number}
 
 
 def is_allowed(column: pa.Array, event_types: tuple[str, ...]) -> np.ndarray:
@@ -66,11 +90,12 @@ def describe_all_dropped(dropped: dict[str, int], num_rows: int) -> str:
         dropped: rule to rows.
         num_rows: of the log.
     """
-    counts = ", ".join(f"{name}: {dropped[name]:,}" for name in sorted(dropped))
+    counts = "; ".join(f"{MEANING[k]}: {n:,}" for k, n in dropped.items())
     return (
-        f"No event is left: the rules in `logs.keep` dropped all {num_rows:,} "
-        f"rows ({counts}). Loosen them, or check the columns that they look "
-        "at (`logs.columns.event_type`, `logs.columns.weight`)."
+        f"No event is left of {num_rows:,} log rows: the rules in `logs.keep` "
+        f"dropped {sum(dropped.values()):,} of them ({counts}). Loosen them, "
+        "or check the columns that they look at (`logs.columns.event_type`, "
+        "`logs.columns.weight`)."
     )
 
 

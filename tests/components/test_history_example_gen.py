@@ -1,23 +1,18 @@
 """Ingest of logs: values by hand, and accounting for every row."""
 
 import dataclasses
+import functools
 import gzip
-import json
 import os
 import pathlib
-import shutil
 from time import perf_counter
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-import tensorflow as tf
-from tfx.dsl.components.base import base_beam_executor
-from tfx.types import standard_artifacts
 
-from components.artifacts import DeadLetters
-from components.history_example_gen import executor, rows
+from components.history_example_gen import rows
 from components.history_example_gen.config import (
     ColumnsConfig,
     KeepConfig,
@@ -32,94 +27,24 @@ from components.history_example_gen.histories import (
 from components.history_example_gen.layouts import find_logs
 from components.history_example_gen.readers import LogsError
 from components.history_example_gen.times import read_times
-from models.settings import to_json
+from tests.components.ingest_helpers import (
+    HEADER,
+    read_letters,
+    run_ingest,
+    write_files,
+)
 
-HEADER = "user_id,item_id,timestamp\n"
 COLONS = LogsConfig(
     separator="::",
     header=False,
     columns=ColumnsConfig(user=0, item=1, timestamp=3),
     max_bad_row_share=1.0,
 )
-History = tuple[list[str], list[int]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Ingest:
-    histories: dict[str, History]
-    letters: list[dict[str, object]]
-    counts: dict[str, object]
-    examples: standard_artifacts.Examples
 
 
 @pytest.fixture
 def ingest(tmp_path: pathlib.Path):
-    """Writes files into `logs`, runs the executor, reads what it wrote."""
-
-    def run(
-        files: dict[str, str | bytes],
-        config: LogsConfig | None = None,
-        arguments: tuple[str, ...] = ("--runner=DirectRunner",),
-    ) -> Ingest:
-        _write(tmp_path / "logs", files)
-        config = dataclasses.replace(
-            config or LogsConfig(max_bad_row_share=1.0),
-            path=str(tmp_path / "logs"),
-            pattern="*",
-        )
-        examples = standard_artifacts.Examples()
-        letters = DeadLetters()
-        for name, artifact in (("examples", examples), ("dead", letters)):
-            artifact.uri = str(tmp_path / name / "1")
-            shutil.rmtree(artifact.uri, ignore_errors=True)
-            pathlib.Path(artifact.uri).mkdir(parents=True)
-        executor.Executor(
-            base_beam_executor.BaseBeamExecutor.Context(
-                beam_pipeline_args=list(arguments), tmp_dir=str(tmp_path)
-            )
-        ).Do(
-            {},
-            {"examples": [examples], "dead_letters": [letters]},
-            {"config": to_json(config), "input_fingerprint": "f00"},
-        )
-        folder = pathlib.Path(letters.uri)
-        return Ingest(
-            _read_histories(pathlib.Path(examples.uri)),
-            _read_letters(folder),
-            json.loads((folder / "ingest.json").read_text()),
-            examples,
-        )
-
-    return run
-
-
-def _write(folder: pathlib.Path, files: dict[str, str | bytes]) -> None:
-    folder.mkdir(exist_ok=True)
-    for name, content in files.items():
-        data = content.encode() if isinstance(content, str) else content
-        if name.endswith(".gz"):
-            data = gzip.compress(data)
-        (folder / name).write_bytes(data)
-
-
-def _read_letters(folder: pathlib.Path) -> list[dict[str, object]]:
-    text = gzip.decompress((folder / "dead_letters.jsonl.gz").read_bytes())
-    return [json.loads(line) for line in text.decode().splitlines()]
-
-
-def _read_histories(folder: pathlib.Path) -> dict[str, History]:
-    files = sorted(str(f) for f in folder.glob("Split-all/data_tfrecord-*.gz"))
-    histories = {}
-    for record in tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator():
-        feature = tf.train.Example.FromString(record).features.feature
-        (user,) = feature["user_id"].bytes_list.value
-        assert user.decode() not in histories
-        items = feature["item_ids"].bytes_list.value
-        histories[user.decode()] = (
-            [item.decode() for item in items],
-            list(feature["timestamps"].int64_list.value),
-        )
-    return histories
+    return functools.partial(run_ingest, tmp_path)
 
 
 def _parse(
@@ -129,7 +54,7 @@ def _parse(
     block_bytes: int = 1 << 20,
 ) -> tuple[list[tuple[str, str, int]], list[tuple[int, str, str]]]:
     """(user, item, key) of usable rows, (line, column, reason) of others."""
-    _write(folder, {"log.csv": content})
+    write_files(folder, {"log.csv": content})
     config = dataclasses.replace(
         config or LogsConfig(), path=str(folder), pattern="log.csv"
     )
@@ -246,8 +171,8 @@ def test_too_many_bad_rows_fail_and_leave_the_dead_letters(
     assert "`logs.time_unit` (now seconds)" in message
     kept = tmp_path / "dead" / "1-failed"
     assert str(kept / "dead_letters.jsonl.gz") in message
-    assert len(_read_letters(kept)) == 5
-    assert len(_read_letters(tmp_path / "dead" / "1")) == 5
+    assert len(read_letters(kept)) == 5
+    assert len(read_letters(tmp_path / "dead" / "1")) == 5
 
     # A share right at the limit is allowed.
     config = LogsConfig(max_bad_row_share=5 / 21)
@@ -407,7 +332,7 @@ def test_every_row_is_used_once_or_set_aside(tmp_path: pathlib.Path, seed: int):
         for line in range(200)
     ]
     config = LogsConfig(path=str(tmp_path), pattern="*", num_buckets=3)
-    _write(tmp_path, {"log.csv": HEADER + "\n".join(lines)})
+    write_files(tmp_path, {"log.csv": HEADER + "\n".join(lines)})
     (log,) = find_logs(config)
     batches, num_rows, num_bad = {}, 0, 0
     for line, block in read_file(log, config, block_bytes=400):
@@ -418,11 +343,13 @@ def test_every_row_is_used_once_or_set_aside(tmp_path: pathlib.Path, seed: int):
     found = {}
     for bucket in batches.values():
         order = random.permutation(len(bucket))
-        merged = merge_batches([bucket[i] for i in order], 1_000_000)
-        assert merged.user_ids.tolist() == sorted(merged.user_ids)
-        for user, user_id in enumerate(merged.user_ids):
+        merged = merge_batches([bucket[i] for i in order])
+        users = merged.user_ids.to_pylist()
+        assert users == sorted(users)
+        items = merged.item_ids.take(pa.array(merged.items)).to_pylist()
+        for user, user_id in enumerate(users):
             events = slice(*merged.offsets[user : user + 2])
-            found[user_id.decode()] = merged.item_ids[events].tolist()
+            found[user_id.decode()] = items[events]
     expected: dict[str, list[tuple[int, int, bytes]]] = {}
     for number, line in enumerate(lines):
         if line not in broken:
@@ -489,7 +416,7 @@ def test_errors_name_file_key_and_fix(
     changes: dict[str, object],
     words: list[str],
 ):
-    _write(tmp_path, files)
+    write_files(tmp_path, files)
     config = LogsConfig(path=str(tmp_path), pattern="*")
     with pytest.raises(LogsError) as raised:
         find_logs(dataclasses.replace(config, **changes))
@@ -529,15 +456,15 @@ def test_movielens_1m(ingest):
 
 def test_fingerprint_follows_the_content(tmp_path: pathlib.Path):
     config = LogsConfig(path=str(tmp_path), pattern="*.csv")
-    _write(tmp_path, {"a.csv": HEADER + "u,i,1\n"})
+    write_files(tmp_path, {"a.csv": HEADER + "u,i,1\n"})
     first = input_fingerprint(config)
-    _write(tmp_path, {"a.csv": HEADER + "u,i,1\n", "other.txt": "x"})
+    write_files(tmp_path, {"a.csv": HEADER + "u,i,1\n", "other.txt": "x"})
     assert input_fingerprint(config) == first
-    _write(tmp_path, {"a.csv": HEADER + "u,i,2\n"})
+    write_files(tmp_path, {"a.csv": HEADER + "u,i,2\n"})
     changed = input_fingerprint(config)
     (tmp_path / "a.csv").rename(tmp_path / "b.csv")
     renamed = input_fingerprint(config)
-    _write(tmp_path, {"c.csv": HEADER})
+    write_files(tmp_path, {"c.csv": HEADER})
     assert len({first, changed, renamed, input_fingerprint(config)}) == 4
 
 
@@ -574,4 +501,4 @@ def test_json_lines_packed_with_zstd_and_rules(ingest, tmp_path: pathlib.Path):
     assert "Set `logs.time_unit: milliseconds`." in str(raised.value)
     kept = tmp_path / "dead" / "1-failed"
     assert str(kept / "dead_letters.jsonl.gz") in str(raised.value)
-    assert len(_read_letters(kept)) == 4
+    assert len(read_letters(kept)) == 4

@@ -331,7 +331,7 @@ def test_rules_that_drop_everything_are_an_error(tmp_path: pathlib.Path):
     with pytest.raises(LogsError) as raised:
         check_logs(tmp_path, {"a": text}, config)
     message = str(raised.value)
-    assert "`logs.keep` dropped all 3 rows (event_type: 3)" in message
+    assert "`logs.keep` dropped 3 of them (event type not kept: 3)" in message
     assert "`logs.columns.event_type`" in message
 
 

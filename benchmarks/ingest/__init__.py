@@ -1,0 +1,1 @@
+"""HistoryExampleGen against a plain pyarrow and pandas program."""

@@ -1,0 +1,202 @@
+"""Whole ingests: every row is accounted for, however the work is spread."""
+
+import dataclasses
+import gzip
+import os
+import pathlib
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from components.history_example_gen import rows, rules
+from components.history_example_gen.accounts import describe
+from components.history_example_gen.config import (
+    ColumnsConfig,
+    KeepConfig,
+    LogsConfig,
+)
+from components.history_example_gen.readers import LogsError
+from tests.components.ingest_helpers import HEADER, run_executor, run_ingest
+
+EVERY_RULE = LogsConfig(
+    columns=ColumnsConfig(event_type="event", weight="stars"),
+    keep=KeepConfig(
+        event_types=("buy", "view"),
+        min_weight=3,
+        user_share=0.7,
+        consecutive_repeats=False,
+        min_user_events=2,
+        min_item_events=3,
+        max_user_events=8,
+    ),
+    max_bad_row_share=0.5,
+    num_buckets=3,
+)
+DATA_ROOT = os.environ.get("CREATE_DATA_ROOT")
+
+
+def a_log(seed: int, size: int = 600) -> list[str]:
+    random = np.random.default_rng(seed)
+    return [
+        f"u{int(60 * random.random() ** 3)},i{int(30 * random.random() ** 2)},"
+        # All times differ, so the order of the files means nothing.
+        f"{1000 + number},{random.choice(['buy', 'view', 'rate'])},"
+        f"{random.integers(1, 6)}"
+        if random.random() > 0.05
+        else "u1,,7,buy,5"
+        for number in range(size)
+    ]
+
+
+def as_files(lines: list[str], number: int) -> dict[str, str]:
+    head = "user_id,item_id,timestamp,event,stars\n"
+    return {
+        f"{part}.csv": head + "".join(f"{x}\n" for x in lines[part::number])
+        for part in range(number)
+    }
+
+
+def expected_events(lines: list[str], sample: set[str]) -> pd.DataFrame:
+    """The rules of `EVERY_RULE` in their order, by pandas on single rows."""
+    frame = pd.DataFrame(
+        [x.split(",") for x in lines if ",," not in x],
+        columns=["user", "item", "time", "event", "stars"],
+    ).astype({"time": int, "stars": int})
+    frame = frame[frame.event.isin(["buy", "view"]) & (frame.stars >= 3)]
+    frame = frame[frame.user.isin(sample)].sort_values(["user", "time"])
+    before = frame.groupby("user").item.shift()
+    frame = frame[frame.item != before]
+    while True:
+        size = len(frame)
+        frame = frame[frame.groupby("item").item.transform("size") >= 3]
+        frame = frame[frame.groupby("user").user.transform("size") >= 2]
+        if len(frame) == size:
+            return frame.groupby("user").head(8)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_all_rules_in_their_order(tmp_path: pathlib.Path, seed: int):
+    lines = a_log(seed)
+    result = run_ingest(tmp_path, as_files(lines, 2), EVERY_RULE)
+    only_sample = dataclasses.replace(
+        EVERY_RULE, keep=KeepConfig(user_share=0.7)
+    )
+    sample = set(
+        run_ingest(tmp_path, as_files(lines, 2), only_sample).histories
+    )
+    expected = expected_events(lines, sample)
+    found = {u: list(zip(*h, strict=True)) for u, h in result.histories.items()}
+    assert found == {
+        user: list(zip(rows_.item, rows_.time, strict=True))
+        for user, rows_ in expected.groupby("user")
+    }
+    counts = result.counts
+    assert counts["rows"] == len(lines) == 600
+    assert counts["used"] == len(expected) > 50
+    assert counts["items"] == expected.item.nunique()
+    assert counts["users"] == expected.user.nunique()
+    assert counts["dead"] == {rows.EMPTY_FIELD: lines.count("u1,,7,buy,5")}
+    assert list(counts["dropped"]) == list(rules.MEANING)  # each did something
+    gone = sum(counts["dropped"].values()) + sum(counts["dead"].values())
+    assert counts["used"] + gone == counts["rows"]
+    told = describe(counts)
+    assert f"600 rows of 2 files: {counts['used']} used, " in told
+    for rule, number in counts["dropped"].items():
+        assert f"{rules.MEANING[rule]}: {number}" in told
+
+
+def test_the_same_bytes_however_the_rows_are_spread(tmp_path: pathlib.Path):
+    lines = a_log(5)
+    results = [
+        run_ingest(tmp_path / name, as_files(order, number), EVERY_RULE)
+        for name, order, number in (
+            ("one", lines, 1),
+            ("reversed", lines[::-1], 1),
+            ("many", lines, 7),
+        )
+    ]
+    first = results[0]
+    assert len(first.files()) == 3
+    for other in results[1:]:
+        assert other.files() == first.files()
+        for name in ("rows", "used", "dropped", "dead", "users", "items"):
+            assert other.counts[name] == first.counts[name]
+
+
+@pytest.mark.slow
+def test_threads_and_processes_write_the_same_bytes(tmp_path: pathlib.Path):
+    lines = a_log(6)
+    found = [
+        run_ingest(
+            tmp_path / mode,
+            as_files(lines, 4),
+            EVERY_RULE,
+            (
+                "--runner=DirectRunner",
+                f"--direct_running_mode={mode}",
+                f"--direct_num_workers={workers}",
+            ),
+        )
+        for mode, workers in (
+            ("in_memory", 1),
+            ("multi_threading", 3),
+            ("multi_processing", 2),
+        )
+    ]
+    assert found[0].files()
+    for other in found[1:]:
+        assert other.files() == found[0].files()
+
+
+def test_rules_that_leave_nothing_are_an_error(tmp_path: pathlib.Path):
+    config = LogsConfig(keep=KeepConfig(min_user_events=3))
+    with pytest.raises(LogsError) as raised:
+        run_ingest(
+            tmp_path, {"a.csv": HEADER + "ann,tea,1\nbob,tea,2\n"}, config
+        )
+    assert "No event is left of 2 log rows" in str(raised.value)
+    assert "user or item with too few events: 2" in str(raised.value)
+    assert "`logs.keep`" in str(raised.value)
+
+
+def test_one_user_with_a_million_events(tmp_path: pathlib.Path):
+    number = 1_000_000
+    body = "".join(f"bot,i{n % 1000},{n + 1}\n" for n in range(number))
+    files = {"a.csv.gz": HEADER + body + "ann,i7,5\n"}
+    result = run_ingest(tmp_path, files)
+    items, times = result.histories["bot"]
+    # The documented cap: the oldest 100,000.
+    assert times == list(range(1, 100_001))
+    assert items[:3] == ["i0", "i1", "i2"]
+    assert result.histories["ann"] == (["i7"], [5])
+    assert result.counts["dropped"] == {rules.USER_CAP: number - 100_000}
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not DATA_ROOT, reason="CREATE_DATA_ROOT is not set")
+def test_the_core_of_movielens_1m(tmp_path: pathlib.Path):
+    """3,416 items: the published size after the iterated 5-core."""
+    config = LogsConfig(
+        path=f"{DATA_ROOT}/ml-1m",
+        pattern="ratings.dat.gz",
+        separator="::",
+        header=False,
+        columns=ColumnsConfig(user=0, item=1, timestamp=3),
+        keep=KeepConfig(min_user_events=5, min_item_events=5),
+    )
+    counts = run_executor(tmp_path, config).counts
+    assert (counts["items"], counts["users"]) == (3416, 6040)
+    lines = gzip.open(f"{DATA_ROOT}/ml-1m/ratings.dat.gz", "rt").read()
+    frame = pd.DataFrame(
+        [line.split("::")[:2] for line in lines.splitlines()],
+        columns=["user", "item"],
+    )
+    while True:
+        size = len(frame)
+        frame = frame[frame.groupby("item").item.transform("size") >= 5]
+        frame = frame[frame.groupby("user").user.transform("size") >= 5]
+        if len(frame) == size:
+            break
+    assert counts["used"] == len(frame)
+    assert counts["dropped"] == {rules.CORE: 1_000_209 - len(frame)}
