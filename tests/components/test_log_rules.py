@@ -347,6 +347,7 @@ def test_every_reason_has_words():
             "files": 1,
             "rows": 1,
             "used": 0,
+            "dropped": {},
             "dead": {reason: 1},
             "users": 0,
             "items": 0,
