@@ -78,40 +78,16 @@ def _split_together(
         text = data.replace(delimiter, _SUBSTITUTE)
         delimiter = _SUBSTITUTE
     invalid: dict[int, int] = {}
-
-    def skip(row: csv.InvalidRow) -> str:
-        invalid[row.number - 1] = row.actual_columns
-        return "skip"
-
-    wanted = [str(position) for position in log.positions]
     try:
-        # Not read_csv: under Python 3.10 each call of it looks through all
-        # objects of the process, which takes longer than to parse a block.
-        reader = csv.open_csv(
-            pa.BufferReader(text),
-            csv.ReadOptions(
-                use_threads=False,  # otherwise rows have no numbers
-                block_size=len(text) + 1,
-                column_names=[str(i) for i in range(log.num_columns)],
-            ),
-            csv.ParseOptions(
-                delimiter=delimiter.decode("latin-1"),
-                quote_char='"' if quotes else False,
-                ignore_empty_lines=False,
-                invalid_row_handler=skip,
-            ),
-            csv.ConvertOptions(
-                include_columns=list(dict.fromkeys(wanted)),
-                column_types=dict.fromkeys(wanted, pa.binary()),
-            ),
-        )
-        table = reader.read_all()
+        table = _read_csv(text, delimiter, quotes, log, invalid)
     except pa.ArrowInvalid:
         return None
     num_lines = data.count(b"\n")
     if table.num_rows + len(invalid) != num_lines:
         return None  # a quote swallowed the end of a line
-    columns = [one_chunk(table.column(name)) for name in wanted]
+    columns = [
+        one_chunk(table.column(str(position))) for position in log.positions
+    ]
     if quotes and b'"' in data and any(_has_newline(c) for c in columns):
         return None
     kept = np.delete(np.arange(num_lines), list(invalid))
@@ -119,6 +95,51 @@ def _split_together(
         index: _wrong_columns(found, log) for index, found in invalid.items()
     }
     return Fields(columns, kept, faults)
+
+
+def _read_csv(
+    text: bytes,
+    delimiter: bytes,
+    quotes: bool,
+    log: LogFile,
+    invalid: dict[int, int],
+) -> pa.Table:
+    """Reads the columns of a file; rows of another length go to `invalid`.
+
+    Args:
+        text: whole lines.
+        delimiter: one byte.
+        quotes: whether `"` encloses fields.
+        log: the file and its columns.
+        invalid: gets index of a row to its number of columns.
+    """
+
+    def skip(row: csv.InvalidRow) -> str:
+        invalid[row.number - 1] = row.actual_columns
+        return "skip"
+
+    wanted = [str(position) for position in log.positions]
+    # Not read_csv: under Python 3.10 each call of it looks through all
+    # objects of the process, which takes longer than to parse a block.
+    reader = csv.open_csv(
+        pa.BufferReader(text),
+        csv.ReadOptions(
+            use_threads=False,  # otherwise rows have no numbers
+            block_size=len(text) + 1,
+            column_names=[str(i) for i in range(log.num_columns)],
+        ),
+        csv.ParseOptions(
+            delimiter=delimiter.decode("latin-1"),
+            quote_char='"' if quotes else False,
+            ignore_empty_lines=False,
+            invalid_row_handler=skip,
+        ),
+        csv.ConvertOptions(
+            include_columns=list(dict.fromkeys(wanted)),
+            column_types=dict.fromkeys(wanted, pa.binary()),
+        ),
+    )
+    return reader.read_all()
 
 
 def _split_one_by_one(data: bytes, log: LogFile, config: LogsConfig) -> Fields:

@@ -31,6 +31,8 @@ from components.history_example_gen.texts import one_chunk, to_text
 
 _SAMPLED_LINES = 20
 _PIECE_BYTES = 1 << 16
+# Arrow takes at most 100,000 rows in one go, and no line longer than it.
+_ARROW_BYTES = 1 << 19
 # Floats from here on may not be the number that is written.
 _INEXACT = 2.0**53
 _INT64_END = 2**63
@@ -49,7 +51,7 @@ def parse_json_block(
         config: how to read it.
     """
     keys = dict(zip(config.roles, log.names, strict=True))
-    fields = _read_together(data, keys)
+    fields = _read_together(data, keys, _ARROW_BYTES)
     if fields is None:
         fields = _read_pieces(data, keys)
     return to_block(
@@ -57,7 +59,9 @@ def parse_json_block(
     )
 
 
-def _read_together(data: bytes, keys: dict[str, str]) -> Fields | None:
+def _read_together(
+    data: bytes, keys: dict[str, str], arrow_bytes: int
+) -> Fields | None:
     """Columns by Arrow, or None where it does not see one row per line."""
     rows = _object_lines(data)
     if rows is None:
@@ -65,14 +69,14 @@ def _read_together(data: bytes, keys: dict[str, str]) -> Fields | None:
     types = _sample_types(data, keys)
     if types is None:
         return None
-    table = _read_table(data, types)
+    table = _read_table(data, types, arrow_bytes)
     if table is None and pa.int64() in types.values():
         # Some integers may be written as floats.
         types = {
             name: pa.float64() if kind == pa.int64() else kind
             for name, kind in types.items()
         }
-        table = _read_table(data, types)
+        table = _read_table(data, types, arrow_bytes)
     if table is None or table.num_rows != len(rows):
         return None
     columns = {}
@@ -129,11 +133,13 @@ def _sample_types(
     return chosen
 
 
-def _read_table(data: bytes, types: dict[str, pa.DataType]) -> pa.Table | None:
+def _read_table(
+    data: bytes, types: dict[str, pa.DataType], arrow_bytes: int
+) -> pa.Table | None:
     try:
         return arrow_json.read_json(
             pa.BufferReader(data),
-            arrow_json.ReadOptions(use_threads=False, block_size=len(data) + 1),
+            arrow_json.ReadOptions(use_threads=False, block_size=arrow_bytes),
             arrow_json.ParseOptions(
                 explicit_schema=pa.schema(list(types.items())),
                 unexpected_field_behavior="ignore",
@@ -154,7 +160,9 @@ def _read_pieces(data: bytes, keys: dict[str, str]) -> Fields:
     parts = []
     num_lines = 0
     for piece in _cut(data):
-        part = _read_together(piece, keys) or read_one_by_one(piece, keys)
+        part = _read_together(piece, keys, len(piece) + 1) or read_one_by_one(
+            piece, keys
+        )
         parts.append((num_lines, part))
         num_lines += piece.count(b"\n")
     faults = {

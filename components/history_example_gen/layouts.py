@@ -75,7 +75,7 @@ def _describe_delimited(config: LogsConfig, path: str, order: int) -> LogFile:
     start = read_start(path, compression)
     lines = start.removeprefix(BOM).splitlines()
     rows = [line for line in lines[config.header :] if line.strip()]
-    if not any(line.strip() for line in lines):
+    if not rows and not any(line.strip() for line in lines):
         return no_rows(path, order)
     if config.header:
         fields = split_line(lines[0], config) or [lines[0]]
@@ -87,9 +87,9 @@ def _describe_delimited(config: LogsConfig, path: str, order: int) -> LogFile:
         }
         num_columns = len(header)
     else:
-        num_columns = _usual_columns(lines, config)
+        num_columns = _usual_columns(rows, config)
         for role, column in config.named_columns:
-            _check_number(config, path, role, column, num_columns, lines[0])
+            _check_number(config, path, role, column, num_columns, rows[0])
         places = {
             role: (column, f"{role} (column {column})")
             for role, column in config.named_columns
@@ -129,7 +129,7 @@ def _position(
 ) -> int:
     if isinstance(column, int) and 0 <= column < len(header):
         return column
-    if header.count(str(column)) > 1:
+    if isinstance(column, str) and header.count(column) > 1:
         numbers = [n for n, name in enumerate(header) if name == column]
         raise LogsError(
             f"{path}: the header has {len(numbers)} columns {column!r}, which "
@@ -138,24 +138,7 @@ def _position(
         )
     if column in header:
         return header.index(str(column))
-    if len(header) == 1 and not header[0].startswith("{"):
-        fix = (
-            " It is one column only: is `logs.separator` "
-            f"{config.separator!r} right?"
-        )
-    elif header[0].startswith("{"):
-        fix = " If every line is a JSON object, set `logs.format: json_lines`."
-    elif any("\ufffd" in name for name in header):
-        fix = " It is not UTF-8: convert the file."
-    elif any(name.isdigit() for name in header):
-        fix = (
-            " If the first line is no header, set `logs.header: false` and "
-            "give column numbers from 0."
-        )
-    else:
-        fix = suggest(str(column), header) or (
-            f" Set `logs.columns.{role}` to one of them."
-        )
+    fix = _fix(config, role, column, header)
     raise LogsError(
         f"{path}: no column {column!r} in the header, as "
         f"`logs.columns.{role}` asks for. Columns found: "
@@ -163,11 +146,32 @@ def _position(
     )
 
 
-def _usual_columns(lines: list[bytes], config: LogsConfig) -> int:
-    """The most frequent number of columns of the first lines."""
+def _fix(
+    config: LogsConfig, role: str, column: str | int, header: list[str]
+) -> str:
+    """What may be wrong where a column is not in the header."""
+    if len(header) == 1 and not header[0].startswith("{"):
+        return (
+            " It is one column only: is `logs.separator` "
+            f"{config.separator!r} right?"
+        )
+    if header[0].startswith("{"):
+        return " If every line is a JSON object, set `logs.format: json_lines`."
+    if any("\ufffd" in name for name in header):
+        return " It is not UTF-8: convert the file."
+    if any(name.isdigit() for name in header):
+        return (
+            " If the first line is no header, set `logs.header: false` and "
+            "give column numbers from 0."
+        )
+    return suggest(str(column), header) or (
+        f" Set `logs.columns.{role}` to one of them."
+    )
+
+
+def _usual_columns(rows: list[bytes], config: LogsConfig) -> int:
+    """The most frequent number of columns of the first rows."""
     counts = collections.Counter(
-        len(split_line(line, config) or ())
-        for line in lines[:_SNIFF_LINES]
-        if line.strip()
+        len(split_line(row, config) or ()) for row in rows[:_SNIFF_LINES]
     )
     return counts.most_common(1)[0][0]

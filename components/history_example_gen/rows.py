@@ -17,7 +17,7 @@ from components.history_example_gen import rules
 from components.history_example_gen.config import LogsConfig
 from components.history_example_gen.logs import LogFile
 from components.history_example_gen.texts import check_utf8, is_text
-from components.history_example_gen.times import read_times
+from components.history_example_gen.times import Times, read_times
 
 WRONG_COLUMNS = "wrong_number_of_columns"
 UNCLOSED_QUOTE = "unclosed_quote"
@@ -119,15 +119,7 @@ def to_block(
     rows = _Rows(fields)
     for role in ("user", "item"):
         _check_values(rows, columns[role], names[role])
-    name = names["timestamp"]
-    checked = _check_values(rows, columns["timestamp"], name)
-    times = read_times(checked, config.time_unit)
-    rows.reject(times.unreadable, name, UNREADABLE_TIME)
-    rows.reject(times.impossible, name, IMPOSSIBLE_TIME)
-    if log.earliest_key is not None:
-        rows.reject(times.keys < log.earliest_key, name, TOO_EARLY_TIME)
-    if log.latest_key is not None:
-        rows.reject(times.keys > log.latest_key, name, FUTURE_TIME)
+    times = _check_times(rows, columns["timestamp"], log, config)
     if config.keep.event_types:
         allowed = rules.is_allowed(
             columns["event_type"], config.keep.event_types
@@ -199,6 +191,21 @@ def _check_values(rows: _Rows, column: pa.Array, name: str) -> pa.Array:
     blank = pc.equal(pc.utf8_trim_whitespace(text), "")
     rows.reject(blank.to_numpy(zero_copy_only=False), name, EMPTY_FIELD)
     return text
+
+
+def _check_times(
+    rows: _Rows, column: pa.Array, log: LogFile, config: LogsConfig
+) -> Times:
+    name = log.names[2]
+    column = _check_values(rows, column, name)
+    times = read_times(column, config.time_unit)
+    rows.reject(times.unreadable, name, UNREADABLE_TIME)
+    rows.reject(times.impossible, name, IMPOSSIBLE_TIME)
+    if log.earliest_key is not None:
+        rows.reject(times.keys < log.earliest_key, name, TOO_EARLY_TIME)
+    if log.latest_key is not None:
+        rows.reject(times.keys > log.latest_key, name, FUTURE_TIME)
+    return times
 
 
 def bad_lines(

@@ -32,7 +32,7 @@ MEANING = {
     USER_CAP: "beyond the cap per user",
 }
 
-_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$"
+_NUMBER = r"^-?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$"
 
 
 def total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
@@ -65,9 +65,7 @@ def read_weights(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
         unreadable: [n] bool, missing or not a finite number.
     """
     if is_text(column.type):
-        column = pc.utf8_trim_whitespace(check_utf8(column)[0])
-        is_number = pc.match_substring_regex(column, _NUMBER)
-        column = pc.if_else(is_number, column, None).cast(pa.float64())
+        column = _text_to_float(pc.utf8_trim_whitespace(check_utf8(column)[0]))
     elif not _is_number(column.type):
         column = pa.nulls(len(column), pa.float64())
     weights = column.cast(pa.float64(), safe=False).to_numpy(
@@ -75,6 +73,14 @@ def read_weights(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     )
     unreadable = ~np.isfinite(weights)
     return np.where(unreadable, 0.0, weights), unreadable
+
+
+def _text_to_float(column: pa.Array) -> pa.Array:
+    try:
+        return column.cast(pa.float64())
+    except pa.ArrowInvalid:  # some are no numbers: find which
+        is_number = pc.match_substring_regex(column, _NUMBER)
+        return pc.if_else(is_number, column, None).cast(pa.float64())
 
 
 def describe_all_dropped(dropped: dict[str, int], num_rows: int) -> str:

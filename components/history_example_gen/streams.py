@@ -127,7 +127,10 @@ def find_compression(config: LogsConfig, path: str) -> str:
 
 
 def read_start(path: str, compression: str) -> bytes:
-    """The first 64 KiB of a text file, or more until a line ends.
+    """The first 64 KiB of a text file, or more until a second line starts.
+
+    Blank lines do not count: where there is no second line, there is none in
+    the file.
 
     Bytes of other encodings than UTF-8, such as Latin-1, matter only where
     they stand in an id; those rows are set aside one by one.
@@ -136,9 +139,11 @@ def read_start(path: str, compression: str) -> bytes:
         LogsError: the file is damaged, UTF-16 or no text.
     """
     with LogStream(path, compression) as stream:
-        start = stream.read(_START_BYTES)
-        while start and b"\n" not in start:
-            start += stream.read(_START_BYTES) or b"\n"
+        start = b""
+        while chunk := stream.read(_START_BYTES):
+            start += chunk
+            if b"\n" in start.strip():
+                break
     if start.startswith(_UTF16_BOMS) or start.count(0) > len(start) // 4:
         raise LogsError(
             f"{path} is UTF-16 or no text: it starts with the bytes "

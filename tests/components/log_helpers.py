@@ -7,7 +7,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from components.history_example_gen import accounts
-from components.history_example_gen.accounts import BlockAccount
+from components.history_example_gen.accounts import BlockAccount, BucketAccount
 from components.history_example_gen.config import ColumnsConfig, LogsConfig
 from components.history_example_gen.formats import read_file
 from components.history_example_gen.layouts import find_logs
@@ -92,13 +92,13 @@ def read_logs(
                 )
             )
     # It raises where rows are lost or doubled.
-    ingest = accounts.summarize(
-        blocks,
-        len(logs),
-        len(events),
-        len({user for user, _, _ in events}),
-        len({item for _, item, _ in events}),
+    bucket = BucketAccount(
+        num_users=len({user for user, _, _ in events}),
+        num_used=len(events),
+        item_ids=pa.array(sorted({i.encode() for _, i, _ in events})),
+        dropped={},
     )
+    ingest = accounts.summarize(len(logs), blocks, [bucket])
     return Reading(
         events,
         [(row.line, row.column, row.reason) for row in bad],

@@ -193,6 +193,19 @@ def test_files_without_rows(tmp_path: pathlib.Path, content: str):
     assert len(read_logs(tmp_path, files).events) == 1
 
 
+@pytest.mark.parametrize("length", [65_535, 65_536, 65_537, 140_000])
+def test_long_headers_and_blank_starts(tmp_path: pathlib.Path, length: int):
+    """Around the size of the part that is looked at first."""
+    header = HEADER.strip()
+    header += "," + "x" * (length - len(header) - 2) + "\n"
+    assert len(header) == length
+    files = {"a.csv": header + "ann,tea,1,\n"}
+    assert read_logs(tmp_path, files).events == [("ann", "tea", 1_000_000)]
+    config = LogsConfig(header=False, columns=ColumnsConfig(0, 1, 2))
+    files = {"a.csv": "\n" * length + "ann,tea,1\n"}
+    assert len(read_logs(tmp_path, files, config).events) == 1
+
+
 def test_header_with_a_column_twice(tmp_path: pathlib.Path):
     content = "user_id,x,item_id,x,item_id,timestamp\nann,1,tea,2,jam,3\n"
     message = read_error(tmp_path, {"a.csv": content})

@@ -179,6 +179,23 @@ def test_blocks_and_arrow_change_nothing(
     assert len(found.events) + len(found.bad) == num_rows
 
 
+@pytest.mark.parametrize("length", [1, 1 << 20])
+def test_many_rows_and_long_lines_need_no_python(
+    tmp_path: pathlib.Path, monkeypatch, length: int
+):
+    number = 120_000 if length == 1 else 3
+    lines = [review(n, n, n, reviewText="x" * length) for n in range(number)]
+    monkeypatch.setattr(json_lines, "read_one_by_one", None)
+    if length == 1:
+        monkeypatch.setattr(json_lines, "_read_pieces", None)
+    reading = read_logs(
+        tmp_path, {"a.json": "".join(lines)}, REVIEWS, block_bytes=16 << 20
+    )
+    assert reading.events == [
+        (str(n), str(n), n * SECOND) for n in range(number)
+    ]
+
+
 def test_python_reads_only_the_lines_around_a_bad_one(
     tmp_path: pathlib.Path, monkeypatch
 ):

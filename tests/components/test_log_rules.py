@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from components.history_example_gen import rows, rules
+from components.history_example_gen import accounts, rows, rules
 from components.history_example_gen.config import (
     ColumnsConfig,
     KeepConfig,
@@ -311,6 +311,17 @@ def test_rules_in_parquet(tmp_path: pathlib.Path, weights: pa.Array):
     assert reading.bad == [(3, "stars", rows.UNREADABLE_WEIGHT)]
 
 
+@pytest.mark.parametrize("others", [[], ["good"]])
+def test_weights_written_as_text(others: list[str]):
+    good = {"3": 3.0, " -4.50 ": -4.5, "1e2": 100.0, ".5": 0.5, "2.": 2.0}
+    texts = [*good, "nan", "-inf", "1e999", *others]
+    weights, unreadable = rules.read_weights(pa.array(texts).cast(pa.binary()))
+    assert weights[:5].tolist() == list(good.values())
+    assert unreadable.tolist() == [False] * 5 + [True] * (3 + len(others))
+    _, unreadable = rules.read_weights(pa.array(["+1", "1 2", "0x1", None, ""]))
+    assert unreadable.all()
+
+
 def test_rules_that_drop_everything_are_an_error(tmp_path: pathlib.Path):
     text = "user_id,item_id,timestamp,what\n" + "ann,tea,1,view\n" * 3
     config = LogsConfig(
@@ -322,6 +333,31 @@ def test_rules_that_drop_everything_are_an_error(tmp_path: pathlib.Path):
     message = str(raised.value)
     assert "`logs.keep` dropped 3 of them (event type not kept: 3)" in message
     assert "`logs.columns.event_type`" in message
+
+
+def test_every_reason_has_words():
+    reasons = {
+        value
+        for name, value in vars(rows).items()
+        if name.isupper() and isinstance(value, str)
+    } - {rows.WHOLE_ROW}
+    assert len(reasons) == 12
+    for reason in reasons:
+        ingest = {
+            "files": 1,
+            "rows": 1,
+            "used": 0,
+            "dropped": {},
+            "dead": {reason: 1},
+            "users": 0,
+            "items": 0,
+            "dead_columns": {"x": {reason: 1}},
+            "samples": {"x": [{"where": "a:1", "row": "text"}]},
+            "wrong_units": [],
+        }
+        assert " set aside (" in accounts.describe(ingest)
+        with pytest.raises(LogsError, match="column `x`, 1 rows"):
+            accounts.check(ingest, LogsConfig())
 
 
 def test_rules_need_their_columns():
