@@ -21,7 +21,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import load_config
+from models.settings import from_mapping
+from pipeline.config import PipelineConfig, load_config
 from pipeline.summary import read_summary
 
 RESULTS = Path(__file__).parent / "results"
@@ -63,7 +64,7 @@ def run_seeds(config_file: str, seeds: list[int]) -> None:
         override = f"training.seed={seed}"
         config = load_config(config_file, [override])
         known = results["seeds"].get(str(seed))
-        if known and known["config"] == _settings(config):
+        if known and _with_defaults(known["config"]) == _settings(config):
             print(f"seed {seed}: in {file.name} already")
             continue
         subprocess.run(
@@ -106,6 +107,11 @@ def _settings(config: Any) -> dict[str, Any]:
     settings.pop("runs_dir")
     settings.pop("beam")
     return json.loads(json.dumps(settings))
+
+
+def _with_defaults(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings of an older run; keys it did not know had their defaults."""
+    return _settings(from_mapping(PipelineConfig, settings))
 
 
 def table() -> str:
