@@ -426,6 +426,7 @@ INGEST = {
     "files": 2,
     "rows": 21,
     "used": 18,
+    "dropped": {"k_core": 4},
     "dead": {"bad timestamp": 2, "empty item": 1},
     "users": 5,
     "items": 6,
