@@ -596,6 +596,7 @@ def _assert_report(tmp_path):
         "Periods and drift",
         "2014-03-07",
         "2014-01-09",
+        "4 dropped by rules (k core: 4)",
         "bad timestamp: 2",
         "graph.encoder",
         "tensorflow 2.16",
