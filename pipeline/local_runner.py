@@ -76,7 +76,7 @@ def _run(config: PipelineConfig) -> None:
     try:
         pipeline = create_pipeline(
             config,
-            pipeline_root=str(paths.pipeline_root),
+            pipeline_root=paths.pipeline_root,
             serving_dir=str(paths.serving),
             checkpoint_root=str(paths.checkpoints),
             input_fingerprint=input_fingerprint(config.logs),
