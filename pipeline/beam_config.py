@@ -106,7 +106,10 @@ class BeamConfig:
                 f"{self.num_workers}."
             )
         if self.runner != "direct":
-            for name, usual in (("running_mode", "in_memory"), ("num_workers", 1)):
+            for name, usual in (
+                ("running_mode", "in_memory"),
+                ("num_workers", 1),
+            ):
                 if getattr(self, name) != usual:
                     raise ValueError(
                         f"`{name}` {getattr(self, name)!r} has no effect with "
