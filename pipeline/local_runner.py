@@ -63,6 +63,8 @@ def main() -> None:
 
 def _run(config: PipelineConfig) -> None:
     # Loaded here: TFX takes 10 s that wrong settings need not wait for.
+    from apache_beam.io.filesystems import FileSystems
+    from apache_beam.options.pipeline_options import PipelineOptions
     from tfx.orchestration import metadata
 
     from components.history_example_gen.fingerprint import input_fingerprint
@@ -71,6 +73,11 @@ def _run(config: PipelineConfig) -> None:
     from pipeline.reporting_runner import ComponentError, ReportingRunner
     from pipeline.run_lock import AlreadyRunning
 
+    # s3:// and hdfs:// ask for options, and the logs are looked at before
+    # any Beam pipeline has brought them.
+    FileSystems.set_options(
+        PipelineOptions(config.beam.arguments("HistoryExampleGen"))
+    )
     paths = RunPaths.of(config)
     connection = metadata.sqlite_metadata_connection_config(str(paths.metadata))
     try:

@@ -199,3 +199,14 @@ def test_artifacts_lie_where_the_workers_reach_them():
     assert str(far.metadata) == "/r/demo/metadata.sqlite"
     shared = load_config(DEMO, ["beam.artifact_root=shared"]).beam
     assert shared.artifact_root == str(REPOSITORY / "shared")
+
+
+def test_file_systems_have_their_options_before_the_logs_are_looked_at():
+    """hdfs:// asks for them; they come with the first Beam pipeline only."""
+    from pipeline.local_runner import _run
+
+    config = load_config(DEMO, ["logs.path=hdfs://shop/logs"])
+    with pytest.raises(SystemExit) as caught:
+        _run(config)
+    # Not "pipeline_options is not set", which nobody could do anything about.
+    assert "hdfs_host is not set" in str(caught.value)
