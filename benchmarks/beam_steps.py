@@ -9,7 +9,6 @@ rounding depends on how users are batched.
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Sequence
@@ -159,5 +158,4 @@ def _export_model(
         item_ids=item_ids,
         popular_items=np.arange(len(item_ids)),
         max_history=max_history,
-        version_info=json.loads("{}"),
     )
