@@ -64,6 +64,7 @@ def main() -> int:
 def measure(ratings: Path, mode: str, workers: int) -> Seconds:
     """Seconds of each step, driven from this process."""
     from benchmarks.beam_steps import BeamSteps
+    from pipeline.beam_config import BeamConfig
     from pipeline.config import load_config
 
     os.environ.setdefault("CREATE_DATA_ROOT", "/unused")
@@ -71,16 +72,13 @@ def measure(ratings: Path, mode: str, workers: int) -> Seconds:
         REPOSITORY / "pipeline" / "configs" / "movielens_1m_paper.yaml",
         [f"logs.path={ratings.parent}", f"logs.pattern={ratings.name}"],
     )
-    beam_args = [
-        f"--direct_running_mode={mode}",
-        f"--direct_num_workers={workers}",
-    ]
+    beam = BeamConfig(running_mode=mode, num_workers=workers)
     with tempfile.TemporaryDirectory(prefix="beam-modes-") as folder:
         steps = BeamSteps(config, Path(folder))
         seconds: Seconds = {}
         for name in STEPS:
             before = _cpu_seconds()
-            wall = steps.run(name, beam_args)
+            wall = steps.run(name, beam.arguments(name))
             seconds[name] = (wall, _cpu_seconds() - before)
         return seconds
 

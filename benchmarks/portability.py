@@ -24,7 +24,6 @@ from pipeline.config import REPOSITORY, PipelineConfig, load_config
 from pipeline.demo_logs import write_demo_logs
 from pipeline.demo_shop import DemoConfig
 
-DIRECT = ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
 _LOGS = DemoConfig(users=300, items=200, events=6000)
 
 
@@ -74,7 +73,7 @@ def run(folder: Path, workers: int = 2) -> list[StepResult]:
     with PortableService(folder / "service", workers) as service:
         arguments = ["--runner=PortableRunner", *service.options()]
         for name in direct.names:
-            direct_seconds = direct.run(name, DIRECT)
+            direct_seconds = direct.run(name, config.beam.arguments(name))
             portable_seconds = portable.run(name, arguments)
             results.append(
                 StepResult(

@@ -23,6 +23,9 @@ RUNNERS = {
     "spark": "SparkRunner",
     "dataflow": "DataflowRunner",
 }
+# Without an image TFX packs itself up for the workers, a second and more per
+# step, which the direct runner never looks at.
+_IMAGE = "--sdk_container_image"
 _MODES = ("in_memory", "multi_threading", "multi_processing")
 # Beam's options that only some of the runners read.
 _ONLY_FOR = {
@@ -79,12 +82,13 @@ class BeamConfig:
 
     def arguments(self, step: str) -> list[str]:
         """The Beam arguments of a step, its runner among them."""
-        if step not in self.steps:
-            return [*self._runner_arguments(), *self.pipeline_args]
-        own = self.steps[step]
-        if _value("--runner", own) is not None:
-            return list(own)
-        return [*self._runner_arguments(), *own]
+        found = list(self.steps.get(step, self.pipeline_args))
+        if _value("--runner", found) is None:
+            found = [*self._runner_arguments(), *found]
+        direct = _value("--runner", found) in (None, RUNNERS["direct"])
+        if direct and _value(_IMAGE, found) is None:
+            found.append(f"{_IMAGE}=none")
+        return found
 
     def _runner_arguments(self) -> list[str]:
         if self.runner == "direct":

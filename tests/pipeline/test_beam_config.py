@@ -21,6 +21,7 @@ def test_one_process_is_the_default():
         assert config.arguments(step) == [
             "--direct_running_mode=in_memory",
             "--direct_num_workers=1",
+            "--sdk_container_image=none",
         ]
 
 
@@ -55,7 +56,35 @@ def test_a_step_replaces_the_arguments():
         "--runner=PortableRunner",
         "--job_endpoint=b:2",
     ]
-    assert config.arguments("StatisticsGen") == ["--runner=DirectRunner"]
+    assert config.arguments("StatisticsGen") == [
+        "--runner=DirectRunner",
+        "--sdk_container_image=none",
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        BeamConfig().arguments("Transform"),
+        BeamConfig(
+            steps={"Transform": ("--sdk_container_image=own",)}
+        ).arguments("Transform"),
+        BeamConfig(
+            runner="flink", steps={"Transform": ("--runner=DirectRunner",)}
+        ).arguments("Transform"),
+    ],
+)
+def test_tfx_does_not_pack_itself_for_the_direct_runner(arguments, monkeypatch):
+    from tfx.utils import dependency_utils
+
+    def pack():
+        raise AssertionError("TFX packs itself up")
+
+    monkeypatch.setattr(dependency_utils, "build_ephemeral_package", pack)
+    kept = dependency_utils.make_beam_dependency_flags(list(arguments))
+    assert kept == arguments
+    images = [a for a in arguments if a.startswith("--sdk_container_image")]
+    assert len(images) == 1
 
 
 def test_a_step_of_the_direct_runner_takes_another_mode():

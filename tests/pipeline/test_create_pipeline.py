@@ -93,6 +93,7 @@ def test_settings_reach_their_components():
     expected = [
         "--direct_running_mode=multi_threading",
         "--direct_num_workers=2",
+        "--sdk_container_image=none",
     ]
     assert beam_arguments(pipeline) == dict.fromkeys(BEAM_STEPS, expected)
 
@@ -117,12 +118,13 @@ def test_a_step_has_beam_arguments_of_its_own():
     portable = ["--runner=PortableRunner", "--job_endpoint=a:1"]
     assert beam_arguments(pipeline) == {
         **dict.fromkeys(BEAM_STEPS, portable),
-        "GraphBuilder": ["--runner=DirectRunner"],
+        "GraphBuilder": ["--runner=DirectRunner", "--sdk_container_image=none"],
     }
     # A second pipeline in the same process starts from nothing.
     assert beam_arguments(build())["GraphBuilder"] == [
         "--direct_running_mode=in_memory",
         "--direct_num_workers=1",
+        "--sdk_container_image=none",
     ]
 
 
