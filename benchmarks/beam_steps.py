@@ -23,6 +23,7 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from components.transform.vocabularies import read_item_ids
+from pipeline.beam_flush import flush_when_full_only
 from pipeline.config import PipelineConfig
 from pipeline.create_pipeline import SCHEMA_FILE, create_pipeline
 from serving.export import export_saved_model
@@ -39,6 +40,7 @@ class BeamSteps:
     """
 
     def __init__(self, config: PipelineConfig, root: Path) -> None:
+        flush_when_full_only()
         self.root = root
         self._config = config
         pipeline = create_pipeline(

@@ -6,10 +6,11 @@ starts both on this machine, prints the `beam:` block that uses them, and runs
 until Ctrl-C. It is what Flink or Spark do with a pipeline: the driver sends
 it to a job service, and that has SDK workers in other processes do the work.
 
-Both servers are Beam's own. Three things are changed (see
-`portable_service_main`): the job service asks for as many workers as the
-pipeline's `--sdk_worker_parallelism` says, where Beam's always takes one; all
-ports are on 127.0.0.1 only; and both write down who did what.
+Both servers are Beam's own. Changed are (see `portable_service_main`): the job
+service asks for as many workers as the pipeline's `--sdk_worker_parallelism`
+says, where Beam's always takes one; all ports are on 127.0.0.1 only; buffers
+are not emptied by the clock (`pipeline.beam_flush`); both write down who did
+what.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import argparse
 import collections
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -180,25 +182,28 @@ def _read_records(file: Path) -> list[dict]:
 
 
 def main() -> int:
-    """Runs both servers until Ctrl-C."""
+    """Runs both servers until Ctrl-C or SIGTERM."""
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
+    # Also where a shell has started this in the background and ignores SIGINT.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="portable-service-"))
     print(f"Starting; logs in {folder}", flush=True)
-    with PortableService(folder, arguments.workers) as service:
-        print("beam:\n  runner: portable\n  pipeline_args:")
-        for option in service.options():
-            print(f"    - {option}", flush=True)
-        try:
+    try:
+        with PortableService(folder, arguments.workers) as service:
+            print("beam:\n  runner: portable\n  pipeline_args:")
+            for option in service.options():
+                print(f"    - {option}", flush=True)
             while True:
                 time.sleep(1)
                 service.new_bundles()
-        except KeyboardInterrupt:
-            print("Stopping")
+    except KeyboardInterrupt:
+        print("Stopped")
     return 0
 
 

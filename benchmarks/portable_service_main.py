@@ -25,6 +25,8 @@ from apache_beam.runners.portability.fn_api_runner import (
 )
 from apache_beam.runners.worker import worker_pool_main
 
+from pipeline.beam_flush import flush_when_full_only
+
 _LOOPBACK = "127.0.0.1"
 
 
@@ -127,6 +129,7 @@ def main(arguments: list[str]) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     logging.basicConfig(level=logging.INFO)
     use_loopback_only()
+    flush_when_full_only()
     if name == "job-service":
         record_bundles(Records(folder / "bundles.jsonl"))
         service = local_job_service.LocalJobServicer(

@@ -68,11 +68,13 @@ def _run(config: PipelineConfig) -> None:
     from tfx.orchestration import metadata
 
     from components.history_example_gen.fingerprint import input_fingerprint
+    from pipeline.beam_flush import flush_when_full_only
     from pipeline.create_pipeline import create_pipeline
     from pipeline.paths import RunPaths
     from pipeline.reporting_runner import ComponentError, ReportingRunner
     from pipeline.run_lock import AlreadyRunning
 
+    flush_when_full_only()
     # s3:// and hdfs:// ask for options, and the logs are looked at before
     # any Beam pipeline has brought them.
     FileSystems.set_options(
