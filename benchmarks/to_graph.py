@@ -91,7 +91,6 @@ def run_to_graph(config_file: str, folder: Path) -> None:
             metadata_connection_config=(
                 metadata.sqlite_metadata_connection_config(store)
             ),
-            beam_pipeline_args=config.beam.pipeline_args(),
         )
     )
     nodes = read_newest_run(store, config.name).nodes

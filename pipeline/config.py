@@ -19,49 +19,12 @@ from components.ranking_evaluator.config import EvaluationConfig
 from components.splits import SplitConfig
 from models.config import ModelConfig, TrainingConfig
 from models.settings import SettingsError, from_mapping
+from pipeline.beam_config import BeamConfig
 from pipeline.yaml_tree import Places, place_of, read_tree
 from serving.config import ServingConfig
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 BASELINES = ("random", "popular_random", "most_popular")
-
-
-@dataclasses.dataclass(frozen=True)
-class BeamConfig:
-    """How Beam's DirectRunner works on this machine.
-
-    `num_workers` 0 means one per core and, like any number above 1, needs
-    threads or processes.
-    """
-
-    running_mode: str = "in_memory"
-    num_workers: int = 1
-
-    def __post_init__(self) -> None:
-        modes = ("in_memory", "multi_threading", "multi_processing")
-        if self.running_mode not in modes:
-            raise ValueError(
-                f"`running_mode` must be one of {', '.join(modes)}, found "
-                f"{self.running_mode!r}."
-            )
-        if self.num_workers < 0:
-            raise ValueError(
-                "`num_workers` must not be negative (0: one per core), found "
-                f"{self.num_workers}."
-            )
-        if self.running_mode == "in_memory" and self.num_workers != 1:
-            raise ValueError(
-                f"`num_workers` {self.num_workers} has no effect with "
-                "`running_mode: in_memory`; set it to 1 or choose "
-                "multi_threading or multi_processing."
-            )
-
-    def pipeline_args(self) -> list[str]:
-        """The arguments TFX hands to every Beam pipeline."""
-        return [
-            f"--direct_running_mode={self.running_mode}",
-            f"--direct_num_workers={self.num_workers}",
-        ]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +45,7 @@ class PipelineConfig:
         drift: when a difference between the periods is a warning.
         evaluation: what is measured, and when a model is blessed.
         serving: name and answer length of the pushed model.
-        beam: how Beam works on this machine.
+        beam: where and how the Beam steps run.
         runs_dir: folder of all runs, relative to the repository root.
     """
 
@@ -179,8 +142,9 @@ def load_config(
             read as YAML.
 
     Returns:
-        The settings with `logs.path` and `runs_dir` absolute: relative ones
-        start at the repository root, wherever the command is called from.
+        The settings with `logs.path`, `runs_dir` and `beam.artifact_root`
+        absolute: relative ones start at the repository root, wherever the
+        command is called from.
         `${NAME}` and `${NAME:-default}` in `logs.path` are environment
         variables.
 
@@ -198,7 +162,7 @@ def load_config(
 
 
 def _resolve_paths(tree: dict[str, Any], places: Places, path: str) -> None:
-    """Makes `logs.path` and `runs_dir` absolute in place."""
+    """Makes the folders among the settings absolute in place."""
     logs = tree.setdefault("logs", {})
     if isinstance(logs, dict):
         logs.setdefault("path", "data/demo")
@@ -208,6 +172,9 @@ def _resolve_paths(tree: dict[str, Any], places: Places, path: str) -> None:
     tree.setdefault("runs_dir", "runs")
     if isinstance(tree["runs_dir"], str):
         tree["runs_dir"] = _absolute(tree["runs_dir"])
+    beam = tree.get("beam")
+    if isinstance(beam, dict) and isinstance(beam.get("artifact_root"), str):
+        beam["artifact_root"] = _absolute(beam["artifact_root"])
 
 
 def _expand(text: str, place: str) -> str:

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from tfx import v1 as tfx
+from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
 from tfx.proto import transform_pb2
 
 from components.code_fingerprint import code_fingerprint
@@ -163,24 +164,32 @@ def create_pipeline(
         ),
     )
 
+    components = [
+        example_gen,
+        statistics_gen,
+        schema_gen,
+        example_validator,
+        transform,
+        graph_builder,
+        trainer,
+        period_statistics,
+        evaluator,
+        pusher,
+    ]
+    # Step by step: TFX would put arguments of the whole pipeline before those
+    # of a step, and a step's are to stand in their place.
+    for component in components:
+        if isinstance(component, BaseBeamComponent):
+            component.with_beam_pipeline_args(
+                config.beam.arguments(component.id)
+            )
+
     return tfx.dsl.Pipeline(
         pipeline_name=config.name,
         pipeline_root=pipeline_root,
-        components=[
-            example_gen,
-            statistics_gen,
-            schema_gen,
-            example_validator,
-            transform,
-            graph_builder,
-            trainer,
-            period_statistics,
-            evaluator,
-            pusher,
-        ],
+        components=components,
         enable_cache=True,
         metadata_connection_config=metadata_connection_config,
-        beam_pipeline_args=config.beam.pipeline_args(),
     )
 
 

@@ -118,7 +118,8 @@ def _ingest(logs: LogsConfig) -> tuple[dict[str, int], str]:
             artifacts[0].uri = str(Path(folder) / name)
             Path(artifacts[0].uri).mkdir()
         context = base_beam_executor.BaseBeamExecutor.Context(
-            beam_pipeline_args=BeamConfig().pipeline_args(), tmp_dir=folder
+            beam_pipeline_args=BeamConfig().arguments("HistoryExampleGen"),
+            tmp_dir=folder,
         )
         printed = io.StringIO()
         try:

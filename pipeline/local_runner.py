@@ -63,20 +63,29 @@ def main() -> None:
 
 def _run(config: PipelineConfig) -> None:
     # Loaded here: TFX takes 10 s that wrong settings need not wait for.
+    from apache_beam.io.filesystems import FileSystems
+    from apache_beam.options.pipeline_options import PipelineOptions
     from tfx.orchestration import metadata
 
     from components.history_example_gen.fingerprint import input_fingerprint
+    from pipeline.beam_flush import flush_when_full_only
     from pipeline.create_pipeline import create_pipeline
     from pipeline.paths import RunPaths
     from pipeline.reporting_runner import ComponentError, ReportingRunner
     from pipeline.run_lock import AlreadyRunning
 
+    flush_when_full_only()
+    # s3:// and hdfs:// ask for options, and the logs are looked at before
+    # any Beam pipeline has brought them.
+    FileSystems.set_options(
+        PipelineOptions(config.beam.arguments("HistoryExampleGen"))
+    )
     paths = RunPaths.of(config)
     connection = metadata.sqlite_metadata_connection_config(str(paths.metadata))
     try:
         pipeline = create_pipeline(
             config,
-            pipeline_root=str(paths.pipeline_root),
+            pipeline_root=paths.pipeline_root,
             serving_dir=str(paths.serving),
             checkpoint_root=str(paths.checkpoints),
             input_fingerprint=input_fingerprint(config.logs),

@@ -23,21 +23,28 @@ class RunPaths:
     Attributes:
         run_dir: <runs_dir>/<name>.
         model_name: folder name of the pushed model.
+        artifact_root: folder or URI of the artifacts, where it is not in
+            `run_dir`.
     """
 
     run_dir: Path
     model_name: str
+    artifact_root: str | None = None
 
     @classmethod
     def of(cls, config: PipelineConfig) -> RunPaths:
         return cls(
-            Path(config.runs_dir) / config.name, config.serving.model_name
+            Path(config.runs_dir) / config.name,
+            config.serving.model_name,
+            config.beam.artifact_root,
         )
 
     @property
-    def pipeline_root(self) -> Path:
-        """TFX's artifacts."""
-        return self.run_dir / "artifacts"
+    def pipeline_root(self) -> str:
+        """TFX's artifacts: the only part that may lie on another machine."""
+        if self.artifact_root is None:
+            return str(self.run_dir / "artifacts")
+        return f"{self.artifact_root.rstrip('/')}/{self.run_dir.name}"
 
     @property
     def metadata(self) -> Path:

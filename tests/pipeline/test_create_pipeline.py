@@ -9,6 +9,7 @@ import pytest
 
 from components.code_fingerprint import code_fingerprint
 from pipeline import create_pipeline as module
+from pipeline.beam_config import BEAM_STEPS
 from pipeline.config import REPOSITORY, load_config
 
 DEMO = REPOSITORY / "pipeline" / "configs" / "demo.yaml"
@@ -95,9 +96,41 @@ def test_settings_reach_their_components():
     custom = json.loads(found["Transform"]["custom_config"])
     assert custom["split"]["test_quantile"] == 0.8
     assert "/runs/demo/serving/create" in found["Pusher"]["push_destination"]
-    assert pipeline.beam_pipeline_args == [
+    expected = [
         "--direct_running_mode=multi_threading",
         "--direct_num_workers=2",
+        "--sdk_container_image=none",
+    ]
+    assert beam_arguments(pipeline) == dict.fromkeys(BEAM_STEPS, expected)
+
+
+def beam_arguments(pipeline):
+    """Component id -> the Beam arguments that its executor gets."""
+    return {
+        name: node.executor_spec.beam_pipeline_args
+        for name, node in nodes(pipeline).items()
+        if hasattr(node.executor_spec, "beam_pipeline_args")
+    }
+
+
+def test_a_step_has_beam_arguments_of_its_own():
+    """In the place of all others: TFX itself would put them behind."""
+    pipeline = build(
+        "beam.runner=portable",
+        'beam.pipeline_args=["--job_endpoint=a:1"]',
+        'beam.steps={GraphBuilder: ["--runner=DirectRunner"]}',
+    )
+    assert not pipeline.beam_pipeline_args
+    portable = ["--runner=PortableRunner", "--job_endpoint=a:1"]
+    assert beam_arguments(pipeline) == {
+        **dict.fromkeys(BEAM_STEPS, portable),
+        "GraphBuilder": ["--runner=DirectRunner", "--sdk_container_image=none"],
+    }
+    # A second pipeline in the same process starts from nothing.
+    assert beam_arguments(build())["GraphBuilder"] == [
+        "--direct_running_mode=in_memory",
+        "--direct_num_workers=1",
+        "--sdk_container_image=none",
     ]
 
 
