@@ -32,8 +32,7 @@ VALIDATIONS = (BY_TIME, BY_USER, LAST_TRAIN_ITEM)
 # Where a person reads numbers of a strategy that leaks.
 LEAK_WARNING = (
     "Leave-one-out leaks the future: the model has learned from events after "
-    "those it is tested on. Compare these numbers with other leave-one-out "
-    "numbers only."
+    "those it is tested on. For comparison only."
 )
 
 

@@ -262,7 +262,8 @@ def test_the_selection_sees_nothing_of_its_validation(other, tmp_path):
 def test_leave_one_out_learns_from_events_after_a_test_event(tmp_path):
     """What it is marked for: the model knows the future of its targets."""
     log = {
-        "early": [("a", 1), ("b", 2), ("c", 3)],  # the target is at 3
+        # The target is the event at 4.
+        "early": [("a", 1), ("b", 2), ("c", 3), ("d", 4)],
         **{f"late{n}": [(item, 10 + n) for item in "abdab"] for n in range(3)},
     }
     future = edited(
@@ -282,7 +283,7 @@ def test_leave_one_out_learns_from_events_after_a_test_event(tmp_path):
         STRICT,
         validation="last_train_item",
         validation_date=None,
-        test_date="1970-01-01T00:00:02Z",
+        test_date="1970-01-01T00:00:03Z",
     )
     before = learned(log, honest, tmp_path / "honest before")
     after = learned(future, honest, tmp_path / "honest after")
