@@ -4,7 +4,7 @@ A split is two integers per user, not three copies of the log: the events that
 the selection may learn from (train) and those that the final fit may learn
 from (development); the rest is test. The strategies differ only in how the
 two are counted (components/transform/preprocessing.py). The rules are those
-of METHODS 1.1 and 3.2 with switches for the stricter `sound` profile.
+of docs/protocol.md with switches for the stricter `sound` profile.
 """
 
 from __future__ import annotations
@@ -225,9 +225,10 @@ def validation_users(histories: Histories, config: SplitConfig) -> np.ndarray:
 def test_users(histories: Histories, config: SplitConfig) -> np.ndarray:
     """[num_users] bool: users with a test event to be predicted.
 
-    With `min_test_history` 2 these are METHODS' warm users (rule d), with 1
-    the warm and with 0 all users of Time-to-Split, where a user without any
-    earlier event gives up the first test event as input.
+    With `min_test_history` 2 these are the users of the paper's protocol
+    (docs/protocol.md, rule 5), with 1 the warm and with 0 all users of
+    time-to-split, where a user without any earlier event gives up the first
+    test event as input.
     """
     return (
         (histories.num_events >= config.min_user_events)

@@ -2,7 +2,7 @@
 
 The trainer's validation and the evaluator's test both take their metrics
 from here, so that they mean the same by NDCG@10. With one target per user
-(METHODS 1.1 i):
+(docs/protocol.md, rule 7):
 
     NDCG@k   = 1 / log2(rank + 1) if rank <= k, else 0
     Recall@k = 1 if rank <= k, else 0      (the hit rate)

@@ -47,8 +47,8 @@ class Schedule:
         """The joint epoch of the highest validation value, the first of ties.
 
         Warm-up epochs never count: there the sequential tower is untrained,
-        and its validation may fall for long before the switch (METHODS
-        14.5).
+        and its validation may fall for long before the switch (Figure 2
+        of the paper).
 
         Args:
             validation: value by epoch.

@@ -1,7 +1,7 @@
 """Ranking metrics where a user has several targets.
 
 `mean_by_owner` averages over targets that were asked for one by one;
-`set_values` measures one list against a set of targets (METHODS 11):
+`set_values` measures one list against a set of targets (as Yambda):
 
     DCG@k    = sum of 1 / log2(rank + 1) over the targets with rank <= k
     NDCG@k   = DCG@k / DCG@k of a list that begins with the targets

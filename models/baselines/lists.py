@@ -38,7 +38,7 @@ def exponential_race(
 
     Every item arrives after an exponential time of its rate, and the first
     to arrive win: the order of arrival is that of successive draws without
-    replacement (METHODS 12.3).
+    replacement.
 
     Args:
         rates: [num_items] float, not negative; 0 is never drawn.

@@ -1,6 +1,6 @@
 """Baselines that know how often each item occurs in the fit data.
 
-`PopularRandom` is the PopRnd of the paper's tables (METHODS 12.3): drawn, so
+`PopularRandom` is the PopRnd of the paper's tables (Table 2): drawn, so
 it covers much of the catalogue. `MostPopular` gives every user the same list
 and is the stronger one in accuracy.
 """

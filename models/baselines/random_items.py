@@ -12,8 +12,7 @@ class RandomItems:
 
     Without replacement within a user. Its Recall@k is k / num_items times
     the share of targets in the universe, and its expected coverage
-    1 - (1 - k / num_items) ** num_users: the sanity values of an evaluation
-    (METHODS 12.5).
+    1 - (1 - k / num_items) ** num_users: the sanity values of an evaluation.
     """
 
     def __init__(self, num_items: int, seed: int) -> None:

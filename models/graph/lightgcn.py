@@ -5,7 +5,8 @@
     E      = mean of E(0) .. E(K)
 
 No self loops, no weights, no activation. `normalize_layers` divides each
-E(k), k > 0, by its row norms before the mean (METHODS 2.2; not in LightGCN).
+E(k), k > 0, by its row norms before the mean (as older code of the
+paper's authors; not in LightGCN).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 TF-GNN's GraphTensor is the data contract; its pool and broadcast operations
 are the reference that tests compare with. Training propagates through one
 sparse matrix per direction, which gives the same numbers several times
-faster (STACK 2).
+faster.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ def barlow_twins_loss(
             same order.
         off_diagonal_weight: lambda of eq. 3.
         divide_by_dim: divides the loss by d, so that its weight means the
-            same at every d (METHODS 8.3; eq. 3 itself does not).
+            same at every d (eq. 3 itself does not).
         normalize_rows: L2-normalises each vector first.
 
     Returns:

@@ -1,6 +1,6 @@
-"""METHODS 1.3: what Random and PopRnd must measure on Amazon Beauty.
+"""docs/protocol.md: what Random and PopRnd must measure on Amazon Beauty.
 
-METHODS' values belong to ties in the order of item numbers (Amazon's
+The published values belong to ties in the order of item numbers (Amazon's
 timestamps are days, so ties decide which item is a user's last); they are
 checked in that order.
 """

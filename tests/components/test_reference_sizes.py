@@ -1,10 +1,8 @@
-"""METHODS 1.7 and 3: sizes of two protocols on the public files.
-
-METHODS 1.7 is the paper's protocol on the 2014 Amazon files.
+"""docs/protocol.md: sizes of two protocols on the public files.
 
 Amazon's timestamps are days, so which of a day's events is a user's last
-depends on the order of ties. All sizes of METHODS 1.7 come out where ties are
-in the order of the item numbers; those that depend on that order (items among
+depends on the order of ties. All published sizes come out where ties are in
+the order of the item numbers; those that depend on that order (items among
 the newest ten, cold shares of targets) differ in the order of the log, which
 is what the pipeline keeps. Both are checked.
 """
@@ -34,7 +32,7 @@ pytestmark = [pytest.mark.data, pytest.mark.slow]
 SPLIT = SplitConfig()
 
 
-# Ties in the order of the log, or of the item numbers (METHODS 1.7).
+# Ties in the order of the log, or of the item numbers (docs/protocol.md).
 LOG, ITEM = "row", "item_number"
 
 
@@ -150,7 +148,7 @@ def test_cuts(run):
 
 
 def test_development_part(run):
-    # METHODS 1.1 c: users whose second event lies before the test cut.
+    # Rule 2: users whose second event lies before the test cut.
     reference, _, data = run
     counts = data.histories.num_development_events
     in_part = counts >= 2
@@ -211,7 +209,7 @@ def test_graph_of_the_newest_ten(run):
     assert graph.node_sets["user"].sizes.numpy() == [reference.train[1]]
 
 
-# --- METHODS 3: Time-to-Split's users, counted by pandas ---------------------
+# --- Time-to-split's users, counted by pandas --------------------------------
 
 
 @pytest.mark.parametrize(
