@@ -22,8 +22,8 @@ from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
+from components.beam_flush import flush_when_full_only
 from components.transform.vocabularies import read_item_ids
-from pipeline.beam_flush import flush_when_full_only
 from pipeline.config import PipelineConfig
 from pipeline.create_pipeline import SCHEMA_FILE, create_pipeline
 from serving.export import export_saved_model

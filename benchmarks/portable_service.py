@@ -9,7 +9,7 @@ it to a job service, and that has SDK workers in other processes do the work.
 Both servers are Beam's own. Changed are (see `portable_service_main`): the job
 service asks for as many workers as the pipeline's `--sdk_worker_parallelism`
 says, where Beam's always takes one; all ports are on 127.0.0.1 only; buffers
-are not emptied by the clock (`pipeline.beam_flush`); both write down who did
+are not emptied by the clock (`components.beam_flush`); both write down who did
 what.
 """
 

@@ -25,7 +25,7 @@ from apache_beam.runners.portability.fn_api_runner import (
 )
 from apache_beam.runners.worker import worker_pool_main
 
-from pipeline.beam_flush import flush_when_full_only
+from components.beam_flush import flush_when_full_only
 
 _LOOPBACK = "127.0.0.1"
 

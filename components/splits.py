@@ -238,6 +238,25 @@ def test_users(histories: Histories, config: SplitConfig) -> np.ndarray:
     )
 
 
+def check_test_users(histories: Histories, config: SplitConfig) -> None:
+    """Raises ValueError where nobody is left to measure a model on."""
+    if test_users(histories, config).any():
+        return
+    cut = datetime.datetime.fromtimestamp(
+        histories.test_cut, datetime.timezone.utc
+    )
+    newest = datetime.datetime.fromtimestamp(
+        int(histories.timestamps.max(initial=0)), datetime.timezone.utc
+    )
+    raise ValueError(
+        f"No test users among {histories.num_users}: nobody with "
+        f"{config.min_test_history} events up to the test cut "
+        f"{cut:%Y-%m-%d %H:%M:%S} UTC has one after it; the newest event is "
+        f"of {newest:%Y-%m-%d %H:%M:%S}. Lower `split.min_test_history` or "
+        "`split.test_quantile`, or give an earlier `split.test_date`."
+    )
+
+
 def _enough_events(histories: Histories, config: SplitConfig) -> np.ndarray:
     return (histories.num_events >= config.min_user_events) & (
         histories.num_development_events >= config.min_development_events

@@ -30,6 +30,9 @@ class _OwnRecords(logging.Filter):
             # TFX: a warning of ML Metadata at every node, whole descriptions
             # of nodes, and failures, which we tell in the component's words.
             return False
+        if record.name.startswith("apache_beam"):
+            # The traceback of a worker; the failed component's words follow.
+            return False
         return record.levelno >= logging.ERROR
 
 

@@ -67,8 +67,8 @@ def _run(config: PipelineConfig) -> None:
     from apache_beam.options.pipeline_options import PipelineOptions
     from tfx.orchestration import metadata
 
+    from components.beam_flush import flush_when_full_only
     from components.history_example_gen.fingerprint import input_fingerprint
-    from pipeline.beam_flush import flush_when_full_only
     from pipeline.create_pipeline import create_pipeline
     from pipeline.paths import RunPaths
     from pipeline.reporting_runner import ComponentError, ReportingRunner

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from tfx import types
-from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
+from components.beam_executor import BeamExecutor
 from components.graph_builder.build import build_graphs
 from components.graph_builder.config import GraphConfig
 from components.histories import SPLIT
@@ -16,7 +16,7 @@ from components.splits import SplitConfig
 from models.settings import from_json
 
 
-class Executor(base_beam_executor.BaseBeamExecutor):
+class Executor(BeamExecutor):
     """Writes one graph per fit period."""
 
     def Do(  # noqa: N802

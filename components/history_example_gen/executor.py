@@ -13,11 +13,11 @@ from apache_beam import pvalue
 from tfx import types
 from tfx.components.example_gen import write_split
 from tfx.components.util import examples_utils
-from tfx.dsl.components.base import base_beam_executor
 from tfx.dsl.io import fileio
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 
+from components.beam_executor import BeamExecutor
 from components.histories import SPLIT
 from components.history_example_gen import accounts, rules
 from components.history_example_gen.accounts import BlockAccount, BucketAccount
@@ -138,7 +138,7 @@ def write_accounts(
     _write_json(os.path.join(folder, accounts.INGEST_FILE), ingest)
 
 
-class Executor(base_beam_executor.BaseBeamExecutor):
+class Executor(BeamExecutor):
     """Writes one example per user and accounts for every log row."""
 
     def Do(  # noqa: N802

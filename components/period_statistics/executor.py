@@ -8,11 +8,11 @@ from typing import Any
 
 from absl import logging
 from tfx import types
-from tfx.dsl.components.base import base_beam_executor
 from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
+from components.beam_executor import BeamExecutor
 from components.histories import SPLIT
 from components.period_statistics.build import build_statistics
 from components.period_statistics.config import DriftConfig
@@ -25,7 +25,7 @@ class DriftError(ValueError):
     """The periods differ by more than the settings allow; says how."""
 
 
-class Executor(base_beam_executor.BaseBeamExecutor):
+class Executor(BeamExecutor):
     """Describes the periods and compares them."""
 
     def Do(  # noqa: N802

@@ -11,12 +11,12 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 from tfx import types
-from tfx.dsl.components.base import base_beam_executor
 from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
 from components import periods, splits
+from components.beam_executor import BeamExecutor
 from components.histories import SPLIT, Histories, read_histories
 from components.ranking_evaluator import (
     baselines,
@@ -51,7 +51,7 @@ class _Request:
     output: str
 
 
-class Executor(base_beam_executor.BaseBeamExecutor):
+class Executor(BeamExecutor):
     """Executor of RankingEvaluator."""
 
     def Do(
@@ -161,14 +161,7 @@ def _read_checked(request: _Request) -> Histories:
             f"{catalogue} items: examples and transform_graph come from "
             "different runs."
         )
-    if not splits.test_users(histories, request.split).any():
-        raise ValueError(
-            f"No test users among {histories.num_users}: nobody with "
-            f"{request.split.min_test_history} events up to the test cut "
-            f"{report.date(histories.test_cut)} has one after it. Lower "
-            "`split.min_test_history` or `split.test_quantile`, or give an "
-            "earlier `split.test_date`."
-        )
+    splits.check_test_users(histories, request.split)
     return histories
 
 

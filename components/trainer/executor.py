@@ -13,6 +13,7 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
+from components import splits
 from components.graph_builder.reader import read_graph
 from components.histories import SPLIT, Histories, read_histories
 from components.periods import PERIODS, TRAIN, TRAIN_VALIDATION
@@ -61,6 +62,8 @@ class Executor(base_executor.BaseExecutor):
             )
             for period in PERIODS
         }
+        # The evaluator would stop there as well, after hours of training.
+        splits.check_test_users(histories, config.split)
         graph_uri = artifact_utils.get_single_uri(input_dict["graph"])
         periods = {
             period: _period(

@@ -34,7 +34,11 @@ ROWS = [
 ]
 
 
-def _run(folder: pathlib.Path, rows: list[tuple[str, str, int]]) -> None:
+def _run(
+    folder: pathlib.Path,
+    rows: list[tuple[str, str, int]],
+    latest_time: str | None = "now",
+) -> None:
     logs = folder / "logs"
     logs.mkdir(parents=True)
     lines = ["user_id,item_id,timestamp", *(f"{u},{i},{t}" for u, i, t in rows)]
@@ -42,7 +46,7 @@ def _run(folder: pathlib.Path, rows: list[tuple[str, str, int]]) -> None:
         gzip.compress("\n".join(lines).encode() + b"\n")
     )
     example_gen = HistoryExampleGen(
-        config=to_json(LogsConfig(path=str(logs))),
+        config=to_json(LogsConfig(path=str(logs), latest_time=latest_time)),
         input_fingerprint="",
         code_fingerprint="",
     )
@@ -78,14 +82,13 @@ def test_good_logs_pass_and_an_anomaly_stops_the_run(tmp_path: pathlib.Path):
         )
     )
 
-    milliseconds = [(user, item, time * 1000) for user, item, time in ROWS]
+    far = [(user, item, time + 4_000_000_000) for user, item, time in ROWS]
     with pytest.raises(AnomaliesError) as raised:
-        _run(tmp_path / "bad", milliseconds)
+        _run(tmp_path / "bad", far, latest_time=None)
     message = str(raised.value)
     assert "`timestamps`: Out-of-range values" in message
     assert (
-        "Found 1700000000000 to 1700000120000, expected 0 to 4102444800."
-        in message
+        "Found 5700000000 to 5700000120, expected 0 to 4102444800." in message
     )
     assert "`logs.time_unit: milliseconds`" in message
 

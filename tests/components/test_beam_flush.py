@@ -6,7 +6,7 @@ from apache_beam.runners.portability.fn_api_runner import worker_handlers
 from apache_beam.runners.worker import data_plane
 from apache_beam.testing.util import assert_that, equal_to
 
-from pipeline.beam_flush import flush_when_full_only
+from components.beam_flush import flush_when_full_only
 
 ELEMENTS = 100_000
 
