@@ -25,7 +25,10 @@ from components.artifacts import DeadLetters
 from components.graph_builder.build import build_graphs
 from components.graph_builder.config import GraphConfig
 from components.history_example_gen import executor as history_executor
-from components.history_example_gen.config import LogsConfig
+from components.history_example_gen.config import KeepConfig, LogsConfig
+from components.period_statistics.build import build_statistics
+from components.period_statistics.config import DriftConfig
+from components.period_statistics.events import PERIODS
 from components.ranking_evaluator import ranking
 from components.ranking_evaluator.config import EvaluationConfig
 from components.splits import SplitConfig
@@ -66,7 +69,14 @@ def ingest_pipeline(folder):
         history_executor.Executor(context).Do(
             {},
             {"examples": [examples], "dead_letters": [letters]},
-            {"config": to_json(LogsConfig(path=str(folder / "logs")))},
+            {
+                "config": to_json(
+                    LogsConfig(
+                        path=str(folder / "logs"),
+                        keep=KeepConfig(min_item_events=2),
+                    )
+                )
+            },
         )
     return caught.value.pipeline
 
@@ -111,7 +121,23 @@ def ranking_pipeline(_):
     return pipeline
 
 
-BUILDERS = (ingest_pipeline, cut_pipeline, graph_pipeline, ranking_pipeline)
+def statistics_pipeline(folder):
+    (folder / "examples-00000-of-00001.gz").touch()
+    pipeline = beam.Pipeline()
+    uris = {period: str(folder / period) for period in PERIODS}
+    build_statistics(
+        pipeline, str(folder / "examples*"), uris, "output", DriftConfig()
+    )
+    return pipeline
+
+
+BUILDERS = (
+    ingest_pipeline,
+    cut_pipeline,
+    graph_pipeline,
+    statistics_pipeline,
+    ranking_pipeline,
+)
 
 
 def transforms_of(pipeline):
