@@ -97,6 +97,16 @@ def _checks(
     name = metric_label(threshold.metric)
     name = f"{name} ({label(threshold.target)}, seen items {seen})"
     checks = []
+    if value <= 0:
+        # As good as a baseline that finds nothing either is not good enough.
+        checks.append(
+            {
+                "check": f"{name} is above zero",
+                "value": value,
+                "required": 0.0,
+                "passed": False,
+            }
+        )
     if threshold.min_value > 0:
         checks.append(
             _at_least(f"{name} reaches the minimum", value, threshold.min_value)

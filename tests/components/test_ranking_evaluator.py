@@ -355,6 +355,15 @@ def test_blessing_needs_every_check(model, ratio, minimum, blessed):
     assert "NDCG@10 (last target, seen items kept)" in last["check"]
 
 
+def test_a_model_that_finds_nothing_is_not_blessed():
+    """Not even beside a baseline that finds nothing: 0 is not below 0."""
+    config = EvaluationConfig(thresholds=(ThresholdConfig(),))
+    result = blessing.bless(_metrics(0.0, 0.0), config)
+    assert result["blessed"] is False
+    failed = [c["check"] for c in result["checks"] if not c["passed"]]
+    assert failed == ["NDCG@10 (last target, seen items kept) is above zero"]
+
+
 def test_without_thresholds_nothing_is_blessed():
     result = blessing.bless(_metrics(0.5, 0.1), EvaluationConfig(thresholds=()))
     assert result["blessed"] is False
