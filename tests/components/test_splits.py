@@ -102,3 +102,22 @@ def test_users_held_out_are_validated_on_and_train_in_the_refit(refit_users):
 def test_cold_and_warm_test_users(min_test_history, users):
     split = SplitConfig(min_user_events=1, min_test_history=min_test_history)
     assert splits.test_users(COUNTS, split).tolist() == users
+
+
+def test_nobody_to_measure_is_an_error_with_the_times():
+    histories = SimpleNamespace(
+        num_users=2,
+        num_events=np.array([3, 4]),
+        num_development_events=np.array([3, 4]),
+        timestamps=np.array([5, 1394150399]),
+        test_cut=1394150400,
+    )
+    with pytest.raises(ValueError) as raised:
+        splits.check_test_users(histories, SplitConfig())
+    message = str(raised.value)
+    assert "No test users among 2" in message
+    assert "test cut 2014-03-07 00:00:00 UTC" in message
+    assert "the newest event is of 2014-03-06 23:59:59" in message
+    assert "`split.test_date`" in message
+    histories.num_development_events = np.array([3, 3])
+    splits.check_test_users(histories, SplitConfig())
