@@ -19,7 +19,7 @@ from tfx.types import artifact_utils
 
 from components.beam_executor import BeamExecutor
 from components.histories import SPLIT
-from components.history_example_gen import accounts, rules
+from components.history_example_gen import accounts, rules, verdict
 from components.history_example_gen.accounts import BlockAccount, BucketAccount
 from components.history_example_gen.config import KeepConfig, LogsConfig
 from components.history_example_gen.core import KeepCore
@@ -168,7 +168,7 @@ class Executor(BeamExecutor):
             _build(pipeline, config, logs, folder, letters.uri)
         fileio.rmtree(temporary_folder(folder))
         ingest = _read_json(os.path.join(letters.uri, accounts.INGEST_FILE))
-        summary = accounts.describe(ingest)
+        summary = verdict.describe(ingest)
         logging.info(summary)
         print(summary, flush=True)
         _check(ingest, config, letters.uri)
@@ -218,13 +218,13 @@ def _build(
 
 
 def _check(ingest: dict[str, Any], config: LogsConfig, folder: str) -> None:
-    """Fails where `accounts.check` does, leaving the dead letters behind.
+    """Fails where `verdict.check` does, leaving the dead letters behind.
 
     TFX deletes the output artifacts of a failed execution, so they are
     copied to a folder beside theirs first.
     """
     try:
-        accounts.check(ingest, config)
+        verdict.check(ingest, config)
     except LogsError:
         kept = folder.rstrip("/") + "-failed"
         fileio.makedirs(kept)
@@ -235,7 +235,7 @@ def _check(ingest: dict[str, Any], config: LogsConfig, folder: str) -> None:
                 overwrite=True,
             )
         letters = os.path.join(kept, accounts.DEAD_LETTERS_FILE)
-        accounts.check(ingest, config, letters)
+        verdict.check(ingest, config, letters)
 
 
 def _set_properties(

@@ -6,7 +6,7 @@ import pathlib
 import pyarrow as pa
 from pyarrow import parquet
 
-from components.history_example_gen import accounts
+from components.history_example_gen import accounts, verdict
 from components.history_example_gen.accounts import BlockAccount, BucketAccount
 from components.history_example_gen.config import ColumnsConfig, LogsConfig
 from components.history_example_gen.formats import read_file
@@ -116,4 +116,4 @@ def check_logs(
 ) -> None:
     """Raises as the component does after it has read the files."""
     reading = read_logs(folder, files, config, now=now)
-    accounts.check(reading.ingest, config or LogsConfig())
+    verdict.check(reading.ingest, config or LogsConfig())

@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 
 from components.history_example_gen import rows, rules
-from components.history_example_gen.accounts import describe
 from components.history_example_gen.config import (
     ColumnsConfig,
     KeepConfig,
     LogsConfig,
 )
 from components.history_example_gen.readers import LogsError
+from components.history_example_gen.verdict import describe
 from tests.components.ingest_helpers import HEADER, run_executor, run_ingest
 
 EVERY_RULE = LogsConfig(

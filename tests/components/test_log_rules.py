@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from components.history_example_gen import accounts, rows, rules
+from components.history_example_gen import rows, rules, verdict
 from components.history_example_gen.config import (
     ColumnsConfig,
     KeepConfig,
@@ -355,9 +355,9 @@ def test_every_reason_has_words():
             "samples": {"x": [{"where": "a:1", "row": "text"}]},
             "wrong_units": [],
         }
-        assert " set aside (" in accounts.describe(ingest)
+        assert " set aside (" in verdict.describe(ingest)
         with pytest.raises(LogsError, match="column `x`, 1 rows"):
-            accounts.check(ingest, LogsConfig())
+            verdict.check(ingest, LogsConfig())
 
 
 def test_rules_need_their_columns():
