@@ -28,6 +28,8 @@ SAME_CONTENT = "same content"
 _SHARD = re.compile(r"-\d{5}-of-\d{5}")
 _FLOAT = re.compile(r"-?\d+\.\d+(e[+-]?\d+)?")
 _NUMBERED = re.compile(r"((?:_|:|s: \"))\d+(?=\")")
+# The length of such a name, in protobuf's bytes before it.
+_LENGTH = re.compile(r"\\n\\\d{3}(?=\w+:N\")")
 _FOLDER = re.compile(r"(?<=\")/[^\"]*/")
 
 
@@ -166,7 +168,7 @@ def _graph(files: list[Path]) -> collections.Counter[str]:
     (file,) = files
     model = saved_model_pb2.SavedModel.FromString(file.read_bytes())
     text = text_format.MessageToString(model)
-    text = _NUMBERED.sub(r"\1N", text)
+    text = _LENGTH.sub("", _NUMBERED.sub(r"\1N", text))
     return collections.Counter(_FOLDER.sub("/", text).splitlines())
 
 

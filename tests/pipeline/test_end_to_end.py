@@ -149,7 +149,9 @@ def kill_at(workspace, command, line_start):
 def went(result):
     """Component -> how its line of progress says that it went."""
     return dict(
-        re.findall(r"^\[\d/9\] (\w+) +(cached|[\d.]+ s)$", result.stdout, re.M)
+        re.findall(
+            r"^\[\d+/\d+\] (\w+) +(cached|[\d.]+ s)$", result.stdout, re.M
+        )
     )
 
 

@@ -46,7 +46,9 @@ def _check(answer, expected):
         *answer, expected, strict=True
     ):
         assert ids.tolist() == expected_ids
-        np.testing.assert_allclose(scores, expected_scores, rtol=1e-5)
+        np.testing.assert_allclose(
+            scores, expected_scores, rtol=1e-5, atol=1e-6
+        )
 
 
 @pytest.mark.parametrize("k", [1, 7, 40, 1000])
