@@ -47,6 +47,7 @@ class _Request:
     dataset: str
     patterns: list[str]
     model_directory: str
+    transform_graph: str
     item_ids: dict[str, list[bytes]]
     output: str
 
@@ -141,6 +142,7 @@ def _parse(
             )
         ],
         model_directory=path_utils.serving_model_path(model.uri),
+        transform_graph=graph,
         item_ids={
             period: vocabularies.read_item_ids(graph, period)
             for period in periods.PERIODS
@@ -190,7 +192,11 @@ def _score(pipeline: beam.Pipeline, request: _Request) -> None:
     ]
     fn = ranking.RankTargets(
         request.model_directory,
-        request.item_ids[periods.TRAIN_VALIDATION],
+        functools.partial(
+            vocabularies.read_item_ids,
+            request.transform_graph,
+            periods.TRAIN_VALIDATION,
+        ),
         request.split,
         request.config,
         request.max_length,

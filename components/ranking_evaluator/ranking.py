@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
@@ -60,25 +60,26 @@ class RankTargets(beam.DoFn):
     ((rule, seen), {item: best position}) for coverage.
 
     The model is asked for at most `batch_size` requests at a time, however
-    many of them are one user's.
+    many of them are one user's. Each worker reads the catalogue itself: in
+    the job that engines are sent, a million ids would be too much.
     """
 
     def __init__(
         self,
         model_directory: str,
-        catalogue: list[bytes],
+        read_catalogue: Callable[[], list[bytes]],
         split: splits.SplitConfig,
         config: EvaluationConfig,
         max_length: int,
     ) -> None:
         self._model_directory = model_directory
-        self._catalogue = catalogue
+        self._read_catalogue = read_catalogue
         self._split = split
         self._config = config
         self._max_length = max_length
 
     def setup(self) -> None:
-        self._model = ServedModel(self._model_directory, self._catalogue)
+        self._model = ServedModel(self._model_directory, self._read_catalogue())
 
     def process(self, serialized: list[bytes]) -> Iterator[Any]:
         config = self._config

@@ -220,7 +220,7 @@ def _ranks(serialized, config, tmp_path) -> dict[str, list]:
     """Ranks by the stand-in model, seen items kept, in order."""
     directory = evaluator._save(tmp_path / "stand-in")
     fn = ranking_lib.RankTargets(
-        directory, evaluator.CATALOGUE, SPLIT, config, 2
+        directory, lambda: evaluator.CATALOGUE, SPLIT, config, 2
     )
     fn.setup()
     tables = [t for t in fn.process(serialized) if hasattr(t, "column_names")]
@@ -241,7 +241,7 @@ def test_the_model_is_asked_for_few_requests_at_a_time():
             assert len(excluded) == len(inputs)
             return np.full((len(inputs), k), b"a", object)
 
-    fn = ranking_lib.RankTargets("", [], SPLIT, CONFIG, 2)
+    fn = ranking_lib.RankTargets("", list, SPLIT, CONFIG, 2)
     fn._model = Recorder()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluator, "USERS", USERS)

@@ -110,7 +110,7 @@ def ranking_pipeline(_):
     # By name: the constructor may come to take other things.
     wanted = {
         "model_directory": "model",
-        "catalogue": [b"a"],
+        "read_catalogue": list,
         "split": SplitConfig(),
         "config": config,
         "max_length": 5,
