@@ -247,3 +247,26 @@ def test_a_bucket_is_written_twice_to_the_same_file(tmp_path: pathlib.Path):
         written.append(file.read_bytes())
     assert written[0] == written[1]
     assert not list((tmp_path / "Split-all-temporary").iterdir())
+
+
+@given(events, st.integers(1, 4), st.integers(1, 5), st.data())
+@settings(deadline=None)
+def test_histories_do_not_depend_on_files_and_buckets(
+    log: list[Event], num_files: int, num_buckets: int, data
+):
+    """Where no two times are equal, for ties stand as in the log."""
+    log = [(user, item, n) for n, (user, item, _) in enumerate(log)]
+    names = data.draw(st.permutations(range(num_files)))
+    buckets: dict[int, list[Batch]] = {}
+    for part, order in enumerate(names):
+        if rows := log[part::num_files]:
+            for bucket, batch in split_by_user(
+                a_block(rows), order, 1, num_buckets
+            ):
+                buckets.setdefault(bucket, []).append(batch)
+    found: dict[bytes, list[tuple[bytes, int]]] = {}
+    for batches in buckets.values():
+        histories = as_dict(merge_batches(batches))
+        assert not found.keys() & histories.keys()  # a user has one bucket
+        found |= histories
+    assert found == by_hand(log)
