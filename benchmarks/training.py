@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-import models.create
 from models.config import (
     AlignmentConfig,
     GraphTowerConfig,
@@ -34,6 +33,7 @@ from models.config import (
 from models.create import Create
 from models.graph.propagation import BipartiteAdjacency, symmetric_weights
 from models.input_pipeline import Sequences
+from models.losses import select
 from models.steps import Steps
 
 NUM_USERS, NUM_ITEMS, NEWEST = 18_474, 11_542, 10
@@ -133,12 +133,12 @@ def with_stock_softmax(sequences: Sequences) -> float:
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, scores)
         return tf.reduce_sum(weights * losses)
 
-    ours: Callable[..., tf.Tensor] = models.create.full_softmax_cross_entropy
-    models.create.full_softmax_cross_entropy = stock
+    ours: Callable[..., tf.Tensor] = select.full_softmax_cross_entropy
+    select.full_softmax_cross_entropy = stock
     try:
         return epoch_seconds(SASREC, sequences, None)
     finally:
-        models.create.full_softmax_cross_entropy = ours
+        select.full_softmax_cross_entropy = ours
 
 
 def matmul_gflops() -> float:

@@ -27,17 +27,17 @@ class Schedule:
     patience: int | None
 
     @classmethod
-    def of_selection(cls, config: TrainingConfig, has_graph: bool) -> Schedule:
+    def of_selection(cls, config: TrainingConfig, has_warmup: bool) -> Schedule:
         """The schedule that looks for the best epoch."""
-        warmup = config.warmup_epochs if has_graph else 0
+        warmup = config.warmup_epochs if has_warmup else 0
         return cls(warmup, warmup + config.max_epochs, config.patience)
 
     @classmethod
     def of_refit(
-        cls, config: TrainingConfig, has_graph: bool, epochs: int
+        cls, config: TrainingConfig, has_warmup: bool, epochs: int
     ) -> Schedule:
         """The same schedule for a fixed number of epochs in all."""
-        return cls(config.warmup_epochs if has_graph else 0, epochs, None)
+        return cls(config.warmup_epochs if has_warmup else 0, epochs, None)
 
     def phase(self, epoch: int) -> str:
         """`warmup` or `joint`."""

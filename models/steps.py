@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from models.config import TrainingConfig
-from models.create import Create, LossParts
+from models.create import Create, LossParts, LossWeights
 from models.input_pipeline import (
     Sequences,
     batches_by_length,
@@ -17,7 +17,7 @@ from models.input_pipeline import (
 
 # numbers of the order in which `Steps.joint_epoch` returns its means
 LOSSES = ("total", "local", "global", "alignment")
-_SEQUENCES, _EDGES, _WARMUP_EDGES = 0, 1, 2
+_SEQUENCES, _EDGES, _GRAPH_EDGES = 0, 1, 2
 
 
 class Steps(tf.Module):
@@ -48,9 +48,15 @@ class Steps(tf.Module):
         shared = {id(variable) for variable in self.tables}
         self.tower = [
             variable
-            for variable in model.sequential.trainable_variables
+            for variable in (
+                model.sequential.trainable_variables if model.sequential else ()
+            )
             if id(variable) not in shared
         ]
+        self._weights = LossWeights(
+            tf.constant(model.config.global_weight, tf.float32),
+            tf.constant(model.config.alignment_weight, tf.float32),
+        )
         self.table_optimizer = _adam(config, self.tables)
         self.tower_optimizer = _adam(config, self.tower)
 
@@ -60,22 +66,23 @@ class Steps(tf.Module):
         Args:
             epoch: its number from 1; with the seed it determines the order
                 of the data and all random draws.
-            warmup: whether only the graph tower trains.
+            warmup: whether only the graph tower trains; without a
+                sequential tower that is always so.
 
         Returns:
             Mean of each of `LOSSES` over the steps.
         """
         seed = self.config.seed
         number = tf.constant(epoch)
-        if warmup:
+        if warmup or self.model.sequential is None:
             batches = shuffled_batches(
                 self.num_edges,
                 self.model.config.graph.batch_size,
                 seed,
                 epoch,
-                _WARMUP_EDGES,
+                _GRAPH_EDGES,
             )
-            means = self._warmup_epoch(tf.constant(batches), number)
+            means = self._graph_epoch(tf.constant(batches), number)
         else:
             order = shuffled_batches(
                 len(self._lengths),
@@ -115,6 +122,7 @@ class Steps(tf.Module):
                     tf.gather(self._users, users),
                     edges[step],
                     self._step_seed(epoch, step),
+                    self._weights,
                 )
             variables = self.tables + self.tower
             gradients = tape.gradient(parts.total, variables)
@@ -128,13 +136,13 @@ class Steps(tf.Module):
         return sums / tf.cast(steps, tf.float32)
 
     @tf.function(reduce_retracing=True)
-    def _warmup_epoch(self, edges: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
+    def _graph_epoch(self, edges: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
         sums = tf.zeros([len(LOSSES)])
         steps = tf.shape(edges)[0]
         for step in tf.range(steps):
             with tf.GradientTape() as tape:
-                parts = self.model.warmup_loss(
-                    edges[step], self._step_seed(epoch, step)
+                parts = self.model.graph_loss(
+                    edges[step], self._step_seed(epoch, step), self._weights
                 )
             gradients = tape.gradient(parts.total, self.tables)
             gradients, _ = tf.clip_by_global_norm(

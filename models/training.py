@@ -139,7 +139,7 @@ def select_and_refit(
             "No validation user is left between the two cuts; move the "
             "validation cut or use more data."
         )
-    has_graph = model_config.graph.encoder != "none"
+    has_warmup = model_config.has_graph and model_config.has_sequential
 
     def run(name: str, period: Period, schedule: Schedule) -> FitResult:
         return fit(
@@ -154,7 +154,7 @@ def select_and_refit(
         )
 
     selection = run(
-        "selection", train, Schedule.of_selection(config, has_graph)
+        "selection", train, Schedule.of_selection(config, has_warmup)
     )
     if selection.best_epoch is None:
         raise ValueError("Selection ended without a validated joint epoch.")
@@ -165,7 +165,7 @@ def select_and_refit(
     refit = run(
         "refit",
         train_validation,
-        Schedule.of_refit(config, has_graph, selection.best_epoch),
+        Schedule.of_refit(config, has_warmup, selection.best_epoch),
     )
     return selection, refit
 

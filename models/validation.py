@@ -2,17 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
 from models.create import Create
+from models.graph.tower import FoldIn, GraphTower, fold_in_users
 from models.input_pipeline import Queries
 from models.ranking_metrics import ranks_to_metrics, target_ranks
+from models.sequential.tower import SequentialTower
 
 _BATCH = 512
 
 
-def validation_ranks(model: Create, queries: Queries) -> np.ndarray:
+def validation_ndcg(model: Create, queries: Queries) -> float:
+    """Mean NDCG@10 of the queries by the model that is served."""
+    if model.sequential is None:
+        return graph_validation_ndcg(model, queries)
+    sequential = model.sequential
+    return _ndcg(
+        queries,
+        lambda *batch: _sequential_ranks(sequential, model.items.table, *batch),
+    )
+
+
+def graph_validation_ndcg(model: Create, queries: Queries) -> float:
+    """Mean NDCG@10 of the queries by the graph tower alone."""
+    assert model.graph is not None
+    tables = _fold_in(model.graph)
+    return _ndcg(queries, lambda *batch: _fold_in_ranks(tables, *batch))
+
+
+def _ndcg(queries: Queries, rank: Callable[..., tf.Tensor]) -> float:
+    ranks = _all_ranks(queries, rank)
+    return float(ranks_to_metrics(ranks, [10])["ndcg_at_10"])
+
+
+def _all_ranks(queries: Queries, rank: Callable[..., tf.Tensor]) -> np.ndarray:
     """[n] rank of each query's target among all items, from 1.
 
     Targets outside the catalogue get a rank beyond it.
@@ -25,8 +52,7 @@ def validation_ranks(model: Create, queries: Queries) -> np.ndarray:
         stop = min(start + _BATCH, len(queries.targets))
         low, high = np.searchsorted(seen_rows, [start, stop])
         ranks.append(
-            _ranks(
-                model,
+            rank(
                 tf.constant(queries.histories[start:stop], tf.int32),
                 tf.constant(queries.targets[start:stop] - 1, tf.int32),
                 tf.constant(seen_rows[low:high] - start, tf.int32),
@@ -36,23 +62,36 @@ def validation_ranks(model: Create, queries: Queries) -> np.ndarray:
     return np.concatenate(ranks)
 
 
-def validation_ndcg(model: Create, queries: Queries) -> float:
-    """Mean NDCG@10 of the queries, as a fraction."""
-    metrics = ranks_to_metrics(validation_ranks(model, queries), [10])
-    return float(metrics["ndcg_at_10"])
+@tf.function(reduce_retracing=True)
+def _fold_in(graph: GraphTower) -> FoldIn:
+    return graph.fold_in()
 
 
 @tf.function(reduce_retracing=True)
-def _ranks(
-    model: Create,
+def _sequential_ranks(
+    tower: SequentialTower,
+    table: tf.Variable,
     histories: tf.Tensor,
     targets: tf.Tensor,
     seen_rows: tf.Tensor,
     seen_items: tf.Tensor,
 ) -> tf.Tensor:
     return target_ranks(
-        model.sequential.last_state(histories),
-        model.items.table,
+        tower.last_state(histories), table, targets, (seen_rows, seen_items)
+    )
+
+
+@tf.function(reduce_retracing=True)
+def _fold_in_ranks(
+    tables: FoldIn,
+    histories: tf.Tensor,
+    targets: tf.Tensor,
+    seen_rows: tf.Tensor,
+    seen_items: tf.Tensor,
+) -> tf.Tensor:
+    return target_ranks(
+        fold_in_users(tables.history, histories),
+        tables.items,
         targets,
         (seen_rows, seen_items),
     )

@@ -85,19 +85,23 @@ class PipelineConfig:
         return self.evaluation.seen_items == "filtered"
 
     def _check_towers(self) -> None:
-        if self.model.graph.encoder != "none":
+        model = self.model
+        if model.has_graph and model.has_sequential:
             return
-        if self.model.alignment.kind != "none":
+        missing, why = "graph", "the graph tower is what is warmed up"
+        if not model.has_sequential:
+            missing, why = "sequential", "there is no joint training after it"
+        if model.alignment.kind != "none":
             raise ValueError(
                 "`model.alignment.kind` must be none where "
-                "`model.graph.encoder` is none: there is no graph user "
-                f"vector to align with, found {self.model.alignment.kind!r}."
+                f"`model.{missing}.encoder` is none: there is no {missing} "
+                f"user vector to align with, found {model.alignment.kind!r}."
             )
         if self.training.warmup_epochs:
             raise ValueError(
                 "`training.warmup_epochs` must be 0 where "
-                "`model.graph.encoder` is none: the graph tower is what is "
-                f"warmed up, found {self.training.warmup_epochs}."
+                f"`model.{missing}.encoder` is none: {why}, found "
+                f"{self.training.warmup_epochs}."
             )
 
     def _check_thresholds(self) -> None:

@@ -26,8 +26,10 @@ from components.trainer.inputs import (
 )
 from components.transform.vocabularies import read_item_ids
 from models.config import TrainingConfig
+from models.create import Create
 from models.graph.propagation import BipartiteAdjacency
-from models.sequential.sasrec import SASRec
+from models.graph.tower import fold_in_users
+from models.sequential.tower import SequentialTower
 from models.settings import from_json, to_json
 from models.training import FitResult, Period, select_and_refit
 from serving.export import export_saved_model
@@ -105,13 +107,34 @@ class Executor(base_executor.BaseExecutor):
 class ServedEncoder(tf.Module):
     """What is exported: the sequential tower, without users and graph."""
 
-    def __init__(self, sequential: SASRec) -> None:
+    def __init__(self, tower: SequentialTower) -> None:
         super().__init__()
-        self.sequential = sequential
+        self.tower = tower
 
     def __call__(self, items: tf.Tensor) -> tf.Tensor:
         """[batch, length] item numbers to [batch, d] user vectors."""
-        return self.sequential.last_state(items)
+        return self.tower.last_state(items)
+
+
+class ServedFoldIn(tf.Module):
+    """What is exported of a graph tower alone: one vector per known item."""
+
+    def __init__(self, history: tf.Tensor) -> None:
+        super().__init__()
+        self.history = tf.Variable(history, trainable=False)
+
+    def __call__(self, items: tf.Tensor) -> tf.Tensor:
+        """[batch, length] item numbers to [batch, d] user vectors."""
+        return fold_in_users(tf.convert_to_tensor(self.history), items)
+
+
+def served(model: Create) -> tuple[tf.Module, tf.Tensor]:
+    """The encoder of histories and the [num_items, d] vectors it meets."""
+    if model.sequential is not None:
+        return ServedEncoder(model.sequential), model.items.table
+    assert model.graph is not None
+    tables = model.graph.fold_in()
+    return ServedFoldIn(tables.history), tables.items
 
 
 def _period(
@@ -123,7 +146,7 @@ def _period(
 ) -> Period:
     max_length = config.model.sequential.max_length
     adjacency = None
-    if config.model.graph.encoder != "none":
+    if config.model.has_graph:
         adjacency = BipartiteAdjacency.from_graph(read_graph(graph_uri, period))
     queries = None
     if period == TRAIN:
@@ -189,10 +212,11 @@ def _export(
     item_ids: list[bytes],
 ) -> None:
     training: TrainingConfig = config.training
+    encode, item_vectors = served(refit.model)
     export_saved_model(
         path_utils.serving_model_dir(artifact.uri),
-        encode=ServedEncoder(refit.model.sequential),
-        item_vectors=refit.model.items.table.numpy(),
+        encode=encode,
+        item_vectors=item_vectors.numpy(),
         item_ids=item_ids,
         popular_items=popular_rows(period.sequences),
         max_history=config.model.sequential.max_length - 1,

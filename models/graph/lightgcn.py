@@ -1,4 +1,4 @@
-"""LightGCN (He et al. 2020; paper section 3.4).
+"""LightGCN with BPR (He et al. 2020; paper section 3.4).
 
     E(0)   = the shared item table and a user table of its own
     E(k+1) = D^-1/2 A D^-1/2 E(k)
@@ -11,23 +11,19 @@ paper's authors; not in LightGCN).
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 
 from models.config import GraphTowerConfig
+from models.graph.negatives import NegativeSampler
 from models.graph.propagation import BipartiteAdjacency
+from models.graph.tower import FoldIn, GraphTower, NodeVectors
 from models.item_embedding import ItemEmbedding
+from models.losses.bpr import bpr_loss, l2_penalty
 
 
-class LightGCN(tf.keras.layers.Layer):
-    """User and item vectors of the graph.
-
-    Args:
-        items: the shared item table, row j is item node j.
-        adjacency: edges of the fit period.
-        config: number of layers and normalisation.
-        init_stddev: of the user table's truncated normal start.
-        seed: of the start values.
-    """
+class LightGCN(GraphTower):
+    """User and item vectors of the graph, and their ranking loss."""
 
     def __init__(
         self,
@@ -37,30 +33,60 @@ class LightGCN(tf.keras.layers.Layer):
         init_stddev: float,
         seed: int,
     ) -> None:
-        super().__init__(name="lightgcn")
-        if adjacency.num_items != items.num_items:
-            raise ValueError(
-                f"The graph has {adjacency.num_items} item nodes, the item "
-                f"table {items.num_items} rows; both must be the catalogue "
-                "of the same fit period."
-            )
-        self.items = items
-        self.adjacency = adjacency
-        self.config = config
-        self.users = self.add_weight(
-            name="users",
-            shape=(adjacency.num_users, items.embedding_dim),
-            initializer=tf.keras.initializers.TruncatedNormal(
-                stddev=init_stddev, seed=seed
-            ),
+        """See GraphTower."""
+        super().__init__(
+            "lightgcn", items, adjacency, config, init_stddev, seed
+        )
+        self._sampler = NegativeSampler(adjacency, config.num_negatives)
+
+    def propagate(self) -> NodeVectors:
+        """Runs all layers and takes their mean."""
+        users, items = self._layers()
+        share = 1.0 / len(users)
+        return NodeVectors(tf.add_n(users) * share, tf.add_n(items) * share)
+
+    def loss(
+        self, vectors: NodeVectors, edges: tf.Tensor, seed: tf.Tensor
+    ) -> tf.Tensor:
+        """BPR with L2 on the layer-0 vectors; see GraphTower."""
+        users, positives = self.pairs(edges)
+        if self.config.negatives == "shared":
+            negatives = self._sampler.shared(seed)
+        else:
+            negatives = self._sampler.per_edge(users, seed)
+        loss = bpr_loss(
+            tf.gather(vectors.users, users),
+            tf.gather(vectors.items, positives),
+            tf.gather(vectors.items, negatives),
+        )
+        penalty = l2_penalty(
+            tf.gather(self.users, users),
+            tf.gather(self.items.table, positives),
+            tf.gather(self.items.table, negatives),
+        )
+        return loss + self.config.l2 * penalty
+
+    def fold_in(self) -> FoldIn:
+        """The propagation rule for a user without a row of its own.
+
+        Such a user's E(0) is 0 and its E(k+1) the sum of its items' E(k)
+        over the square roots of both degrees. Its own degree scales all
+        layers alike and is left out; with 0 layers the plain items remain.
+        """
+        _, layers = self._layers()
+        items = tf.add_n(layers) / float(len(layers))
+        if not self.config.num_layers:
+            return FoldIn(items, items)
+        degrees = np.bincount(
+            self.adjacency.edges[:, 1], minlength=self.adjacency.num_items
+        )
+        scale = tf.constant(np.maximum(degrees, 1.0) ** -0.5, tf.float32)
+        return FoldIn(
+            tf.add_n(layers[:-1]) * scale[:, tf.newaxis] / float(len(layers)),
+            items,
         )
 
-    def propagate(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """Runs all layers.
-
-        Returns:
-            [num_users, d] and [num_items, d] float32.
-        """
+    def _layers(self) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
         users = tf.convert_to_tensor(self.users)
         items = tf.convert_to_tensor(self.items.table)
         user_layers, item_layers = [users], [items]
@@ -75,5 +101,4 @@ class LightGCN(tf.keras.layers.Layer):
             else:
                 user_layers.append(users)
                 item_layers.append(items)
-        share = 1.0 / len(user_layers)
-        return tf.add_n(user_layers) * share, tf.add_n(item_layers) * share
+        return user_layers, item_layers

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from models.config import SequentialConfig
 from models.item_embedding import ItemEmbedding
+from models.sequential.tower import SequentialTower, TrainingStates
 from models.sequential.transformer import (
     StatelessDropout,
     TransformerBlock,
@@ -18,7 +19,7 @@ from models.sequential.transformer import (
 )
 
 
-class SASRec(tf.keras.layers.Layer):
+class SASRec(SequentialTower):
     """States of right-aligned histories; the last column is the user vector.
 
     Args:
@@ -84,6 +85,19 @@ class SASRec(tf.keras.layers.Layer):
         for block in self.blocks:
             states = block(states, mask[:, tf.newaxis], seed)
         return self.norm(states) if self.pre_norm else states
+
+    def training_states(
+        self, sequences: tf.Tensor, seed: tf.Tensor
+    ) -> TrainingStates:
+        """Every position predicts the next item; see SequentialTower."""
+        states = self(sequences[:, :-1], seed)
+        targets = sequences[:, 1:]
+        valid = tf.where((targets > 0) & (sequences[:, :-1] > 0))
+        return TrainingStates(
+            tf.gather_nd(states, valid),
+            tf.gather_nd(targets, valid) - 1,
+            states[:, -1],
+        )
 
     def last_state(self, histories: tf.Tensor) -> tf.Tensor:
         """[batch, length] histories to [batch, d] user vectors (h_u)."""

@@ -16,6 +16,7 @@ from models.config import (
     TrainingConfig,
 )
 from models.create import Create
+from models.graph.negatives import NegativeSampler
 from models.graph.propagation import BipartiteAdjacency, symmetric_weights
 from models.input_pipeline import Queries, Sequences
 from models.schedule import Schedule
@@ -179,9 +180,9 @@ def test_two_fits_with_one_seed_are_equal_and_another_seed_is_not(
 
 def test_negatives_are_rarely_positives():
     period = _period()
-    model = Create(MODEL, NUM_ITEMS, period.adjacency, 0)
+    sampler = NegativeSampler(period.adjacency, 1)
     users = np.repeat(np.arange(60), 50).astype(np.int32)
-    drawn = model._draw_negatives(users, np.array([1, 2], np.int32)).numpy()
+    drawn = sampler.per_edge(users, np.array([1, 2], np.int32)).numpy()
     edges = set(map(tuple, period.adjacency.edges))
     hits = np.mean(
         [(u, i) in edges for u, i in zip(users, drawn[:, 0], strict=True)]

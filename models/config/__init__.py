@@ -1,0 +1,17 @@
+"""Settings of the two towers, their losses and the training."""
+
+from models.config.alignment import AlignmentConfig
+from models.config.graph import GraphTowerConfig
+from models.config.losses import LocalLossConfig
+from models.config.model import ModelConfig
+from models.config.sequential import SequentialConfig
+from models.config.training import TrainingConfig
+
+__all__ = [
+    "AlignmentConfig",
+    "GraphTowerConfig",
+    "LocalLossConfig",
+    "ModelConfig",
+    "SequentialConfig",
+    "TrainingConfig",
+]

@@ -1,0 +1,58 @@
+"""Settings of CREATE as a whole."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from models.config.alignment import AlignmentConfig
+from models.config.checks import at_least
+from models.config.graph import GraphTowerConfig
+from models.config.losses import LocalLossConfig
+from models.config.sequential import SequentialConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """CREATE: both towers over one item table, and loss eq. 5."""
+
+    embedding_dim: int = 64
+    init_stddev: float = 0.02
+    sequential: SequentialConfig = dataclasses.field(
+        default_factory=SequentialConfig
+    )
+    graph: GraphTowerConfig = dataclasses.field(
+        default_factory=GraphTowerConfig
+    )
+    alignment: AlignmentConfig = dataclasses.field(
+        default_factory=AlignmentConfig
+    )
+    local_loss: LocalLossConfig = dataclasses.field(
+        default_factory=LocalLossConfig
+    )
+    global_weight: float = 0.1
+    alignment_weight: float = 0.2
+
+    def __post_init__(self) -> None:
+        at_least("embedding_dim", self.embedding_dim, 1)
+        if self.embedding_dim % self.sequential.num_heads:
+            raise ValueError(
+                f"`embedding_dim` {self.embedding_dim} must be a multiple of "
+                f"`sequential.num_heads` {self.sequential.num_heads}."
+            )
+        at_least("global_weight", self.global_weight, 0.0)
+        at_least("alignment_weight", self.alignment_weight, 0.0)
+        if not (self.has_sequential or self.has_graph):
+            raise ValueError(
+                "`sequential.encoder` and `graph.encoder` are both none: "
+                "nothing is left to train. Give at least one of them."
+            )
+
+    @property
+    def has_sequential(self) -> bool:
+        """Whether there is a sequential tower."""
+        return self.sequential.encoder != "none"
+
+    @property
+    def has_graph(self) -> bool:
+        """Whether there is a graph tower."""
+        return self.graph.encoder != "none"

@@ -1,0 +1,123 @@
+"""What every graph tower offers."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from models.config import GraphTowerConfig
+from models.graph.propagation import BipartiteAdjacency
+from models.item_embedding import ItemEmbedding
+
+
+class NodeVectors(NamedTuple):
+    """Vectors of all nodes after the graph encoder.
+
+    Attributes:
+        users: [num_users, d] float32.
+        items: [num_items, d] float32.
+    """
+
+    users: tf.Tensor
+    items: tf.Tensor
+
+
+class FoldIn(NamedTuple):
+    """Recommends from histories without the user table.
+
+    A user's vector is the sum of `history[i]` over the items of the history,
+    the score of an item is its product with `items[i]`.
+
+    Attributes:
+        history: [num_items, d] float32.
+        items: [num_items, d] float32.
+    """
+
+    history: tf.Tensor
+    items: tf.Tensor
+
+
+class GraphTower(tf.keras.layers.Layer):
+    """Base of the graph towers (paper section 3.4): tables and edges.
+
+    Args:
+        name: of the layer.
+        items: the shared item table, row j is item node j.
+        adjacency: edges of the fit period.
+        config: the settings.
+        init_stddev: of the user table's truncated normal start.
+        seed: of the start values.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        items: ItemEmbedding,
+        adjacency: BipartiteAdjacency,
+        config: GraphTowerConfig,
+        init_stddev: float,
+        seed: int,
+    ) -> None:
+        super().__init__(name=name)
+        if adjacency.num_items != items.num_items:
+            raise ValueError(
+                f"The graph has {adjacency.num_items} item nodes, the item "
+                f"table {items.num_items} rows; both must be the catalogue "
+                "of the same fit period."
+            )
+        self.items = items
+        self.adjacency = adjacency
+        self.config = config
+        self.users = self.add_weight(
+            name="users",
+            shape=(adjacency.num_users, items.embedding_dim),
+            initializer=tf.keras.initializers.TruncatedNormal(
+                stddev=init_stddev, seed=seed
+            ),
+        )
+        self._edges = tf.constant(adjacency.edges, tf.int32)
+
+    def propagate(self) -> NodeVectors:
+        """Vectors of all nodes."""
+        raise NotImplementedError
+
+    def loss(
+        self, vectors: NodeVectors, edges: tf.Tensor, seed: tf.Tensor
+    ) -> tf.Tensor:
+        """L_global of eq. 5 on a batch of edges.
+
+        Args:
+            vectors: of `propagate`.
+            edges: [pairs] int numbers of graph edges, -1 pads.
+            seed: [2] int32 of this step.
+
+        Returns:
+            Scalar float32.
+        """
+        raise NotImplementedError
+
+    def fold_in(self) -> FoldIn:
+        """Tables that recommend from histories."""
+        raise NotImplementedError
+
+    def pairs(self, edges: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """[n] users and [n] items of a padded batch of edge numbers."""
+        edges = tf.boolean_mask(edges, edges >= 0)
+        pairs = tf.gather(self._edges, edges)
+        return pairs[:, 0], pairs[:, 1]
+
+
+def fold_in_users(history: tf.Tensor, histories: tf.Tensor) -> tf.Tensor:
+    """User vectors from the items of histories.
+
+    Args:
+        history: [num_items, d] of `FoldIn`.
+        histories: [batch, length] int item numbers, 0 pads.
+
+    Returns:
+        [batch, d] float32.
+    """
+    vectors = tf.gather(history, tf.maximum(histories - 1, 0))
+    known = tf.cast(histories > 0, vectors.dtype)
+    return tf.reduce_sum(vectors * known[..., tf.newaxis], axis=1)

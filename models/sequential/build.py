@@ -1,0 +1,23 @@
+"""Makes the sequential tower that the settings name."""
+
+from __future__ import annotations
+
+from models.config import ModelConfig
+from models.item_embedding import ItemEmbedding
+from models.sequential.sasrec import SASRec
+from models.sequential.tower import SequentialTower
+
+
+def build_sequential_tower(
+    items: ItemEmbedding, config: ModelConfig, seed: int
+) -> SequentialTower | None:
+    """The tower, None where the encoder is `none`.
+
+    Args:
+        items: the shared item table.
+        config: of the whole model.
+        seed: of the start values.
+    """
+    if not config.has_sequential:
+        return None
+    return SASRec(items, config.sequential, config.init_stddev, seed)
