@@ -1,81 +1,90 @@
-"""Transformer encoder over right-aligned histories."""
+"""Transformer blocks over packed histories."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from models.config import SequentialConfig
+from models.sequential.layers import Dense, DropoutMasks, LayerNorm
+from models.sequential.packing import Packing
 
 _MASKED = -1e9
+# of the seed of a step, for the attention weights of block 0, 1, ...
+_ATTENTION_STREAM = 3000
 
 
-class StatelessDropout(tf.keras.layers.Layer):
-    """Dropout that is a function of a seed, so that training can resume.
+class Context(NamedTuple):
+    """What all blocks of one pass share.
 
-    Stock dropout draws from a generator whose state a kill would lose; here
-    the mask depends on the training step's seed and the layer's number only.
+    Attributes:
+        packing: where the positions lie.
+        visible: [batch or 1, 1, length, length] bool, True where row may see
+            column; every row sees a column at least.
+        masks: dropout of positions; block n has the masks 2 n + 1 and
+            2 n + 2, 0 is the input's.
+        seed: [2] int32 of this step, None outside training.
     """
 
-    def __init__(self, rate: float, number: int) -> None:
-        super().__init__(name=f"dropout_{number}")
-        self.rate = rate
-        self.number = number
-
-    def call(self, inputs: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
-        """Drops values; `seed` is int32 [2], or None outside training."""
-        if seed is None or self.rate == 0.0:
-            return inputs
-        layer_seed = tf.random.experimental.stateless_fold_in(seed, self.number)
-        return tf.nn.experimental.stateless_dropout(
-            inputs, rate=self.rate, seed=layer_seed
-        )
+    packing: Packing
+    visible: tf.Tensor
+    masks: DropoutMasks
+    seed: tf.Tensor | None
 
 
 class SelfAttention(tf.keras.layers.Layer):
     """Multi-head self-attention; all projections are d x d."""
 
     def __init__(
-        self, dim: int, num_heads: int, dropout: StatelessDropout, seed: int
+        self, dim: int, config: SequentialConfig, number: int, seed: int
     ) -> None:
         super().__init__(name="self_attention")
-        self.num_heads = num_heads
-        self.head_dim = dim // num_heads
-        self.dropout = dropout
-        self.query_key_value = tf.keras.layers.Dense(
-            3 * dim,
-            kernel_initializer=_glorot(seed),
-            name="query_key_value",
-        )
-        self.output_projection = tf.keras.layers.Dense(
-            dim, kernel_initializer=_glorot(seed + 1), name="output"
-        )
-        self.query_key_value.build((None, dim))
-        self.output_projection.build((None, dim))
+        self.num_heads = config.num_heads
+        self.head_dim = dim // config.num_heads
+        self.dropout = config.attention_dropout
+        self.number = number
+        self.query_key_value = Dense(dim, 3 * dim, "query_key_value", seed)
+        self.output_projection = Dense(dim, dim, "output", seed + 1)
 
-    def call(
-        self, inputs: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor | None
-    ) -> tf.Tensor:
-        """Attends.
+    def call(self, inputs: tf.Tensor, context: Context) -> tf.Tensor:
+        """[positions, d] to the same."""
+        padded = context.packing.pad(self.query_key_value(inputs))
+        query, key, value = self._heads(padded)
+        logits = tf.matmul(query * self.head_dim**-0.5, key, transpose_b=True)
+        weights = tf.nn.softmax(tf.where(context.visible, logits, _MASKED))
+        if self.dropout and context.seed is not None:
+            weights = tf.nn.experimental.stateless_dropout(
+                weights,
+                rate=self.dropout,
+                seed=tf.random.experimental.stateless_fold_in(
+                    context.seed, _ATTENTION_STREAM + self.number
+                ),
+            )
+        mixed = self._joined(tf.matmul(weights, value))
+        return self.output_projection(context.packing.pack(mixed))
 
-        Args:
-            inputs: [batch, length, d].
-            mask: [batch, 1, length, length] bool, True where row may see
-                column.
-            seed: as in StatelessDropout.
-        """
-        shape = tf.shape(inputs)
-        heads = tf.reshape(
-            self.query_key_value(inputs),
-            [shape[0], shape[1], 3, self.num_heads, self.head_dim],
+    def _heads(self, padded: tf.Tensor) -> list[tf.Tensor]:
+        """[batch, length, 3 d] to three of [batch, heads, length, d_h]."""
+        parts = tf.split(padded, 3, axis=2)
+        if self.num_heads == 1:
+            return [part[:, tf.newaxis] for part in parts]
+        shape = tf.shape(padded)
+        split = [shape[0], shape[1], self.num_heads, self.head_dim]
+        return [
+            tf.transpose(tf.reshape(part, split), [0, 2, 1, 3])
+            for part in parts
+        ]
+
+    def _joined(self, mixed: tf.Tensor) -> tf.Tensor:
+        """[batch, heads, length, d_h] to [batch, length, d]."""
+        if self.num_heads == 1:
+            return tf.squeeze(mixed, 1)
+        shape = tf.shape(mixed)
+        return tf.reshape(
+            tf.transpose(mixed, [0, 2, 1, 3]),
+            [shape[0], shape[2], self.num_heads * self.head_dim],
         )
-        # [3, batch, heads, length, head_dim]
-        query, key, value = tf.unstack(tf.transpose(heads, [2, 0, 3, 1, 4]))
-        logits = tf.matmul(query, key, transpose_b=True)
-        logits *= self.head_dim**-0.5
-        logits = tf.where(mask, logits, _MASKED)
-        weights = self.dropout(tf.nn.softmax(logits), seed)
-        mixed = tf.transpose(tf.matmul(weights, value), [0, 2, 1, 3])
-        return self.output_projection(tf.reshape(mixed, shape))
 
 
 class TransformerBlock(tf.keras.layers.Layer):
@@ -88,55 +97,27 @@ class TransformerBlock(tf.keras.layers.Layer):
         self, dim: int, config: SequentialConfig, number: int, seed: int
     ) -> None:
         super().__init__(name=f"block_{number}")
-        rate, first = config.dropout, 3 * number + 1
+        self.number = number
         self.pre_norm = config.norm == "pre"
-        self.attention = SelfAttention(
-            dim,
-            config.num_heads,
-            StatelessDropout(config.attention_dropout, first),
-            seed,
+        self.attention = SelfAttention(dim, config, number, seed)
+        self.expand = Dense(
+            dim, config.feed_forward_dim, "expand", seed + 2, config.activation
         )
-        self.expand = tf.keras.layers.Dense(
-            config.feed_forward_dim,
-            activation=config.activation,
-            kernel_initializer=_glorot(seed + 2),
-            name="expand",
+        self.contract = Dense(
+            config.feed_forward_dim, dim, "contract", seed + 3
         )
-        self.contract = tf.keras.layers.Dense(
-            dim, kernel_initializer=_glorot(seed + 3), name="contract"
-        )
-        self.attention_norm = layer_norm(dim, "attention_norm")
-        self.feed_forward_norm = layer_norm(dim, "feed_forward_norm")
-        self.attention_dropout = StatelessDropout(rate, first + 1)
-        self.feed_forward_dropout = StatelessDropout(rate, first + 2)
-        self.expand.build((None, dim))
-        self.contract.build((None, config.feed_forward_dim))
+        self.attention_norm = LayerNorm(dim, "attention_norm")
+        self.feed_forward_norm = LayerNorm(dim, "feed_forward_norm")
 
-    def call(
-        self, inputs: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor | None
-    ) -> tf.Tensor:
-        """[batch, length, d] to the same; arguments as in SelfAttention."""
+    def call(self, inputs: tf.Tensor, context: Context) -> tf.Tensor:
+        """[positions, d] to the same."""
+        first, second = 2 * self.number + 1, 2 * self.number + 2
         if self.pre_norm:
-            attended = self.attention(self.attention_norm(inputs), mask, seed)
-            states = inputs + self.attention_dropout(attended, seed)
+            attended = self.attention(self.attention_norm(inputs), context)
+            states = inputs + context.masks(attended, first)
             mixed = self.contract(self.expand(self.feed_forward_norm(states)))
-            return states + self.feed_forward_dropout(mixed, seed)
-        attended = self.attention(inputs, mask, seed)
-        states = self.attention_norm(
-            inputs + self.attention_dropout(attended, seed)
-        )
+            return states + context.masks(mixed, second)
+        attended = self.attention(inputs, context)
+        states = self.attention_norm(inputs + context.masks(attended, first))
         mixed = self.contract(self.expand(states))
-        return self.feed_forward_norm(
-            states + self.feed_forward_dropout(mixed, seed)
-        )
-
-
-def layer_norm(dim: int, name: str) -> tf.keras.layers.LayerNormalization:
-    """A built LayerNormalization over vectors of length `dim`."""
-    norm = tf.keras.layers.LayerNormalization(epsilon=1e-8, name=name)
-    norm.build((None, None, dim))
-    return norm
-
-
-def _glorot(seed: int) -> tf.keras.initializers.Initializer:
-    return tf.keras.initializers.GlorotUniform(seed=seed)
+        return self.feed_forward_norm(states + context.masks(mixed, second))

@@ -1,0 +1,68 @@
+"""Known positions of a batch side by side, without the padding between.
+
+Histories differ in length, so most of a padded batch may be padding (43 % on
+Amazon Beauty at the newest 9 items, 88 % at the newest 49). Everything that
+treats positions one by one runs on the packed rows; only attention, which
+mixes the positions of one history, needs the padded form.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+
+class Packing(NamedTuple):
+    """Where the known positions of a batch lie.
+
+    Attributes:
+        places: [positions, 2] int64 (row, column), row by row.
+        batch: scalar int32, rows of the padded batch.
+        length: scalar int32, its columns.
+        ends: [batch] int32, packed row of each history's newest position;
+            that of a history without any is another history's, or -1.
+        empty: [batch] bool, histories without a known position.
+    """
+
+    places: tf.Tensor
+    batch: tf.Tensor
+    length: tf.Tensor
+    ends: tf.Tensor
+    empty: tf.Tensor
+
+    @classmethod
+    def of(cls, known: tf.Tensor) -> Packing:
+        """The packing of [batch, length] bool, True where known."""
+        counts = tf.reduce_sum(tf.cast(known, tf.int32), axis=1)
+        shape = tf.shape(known)
+        return cls(
+            tf.where(known),
+            shape[0],
+            shape[1],
+            tf.cumsum(counts) - 1,
+            counts == 0,
+        )
+
+    def pack(self, padded: tf.Tensor) -> tf.Tensor:
+        """[batch, length, ...] to [positions, ...]."""
+        return tf.gather_nd(padded, self.places)
+
+    def pad(self, packed: tf.Tensor) -> tf.Tensor:
+        """[positions, d] to [batch, length, d], zeros where padded."""
+        return tf.scatter_nd(
+            tf.cast(self.places, tf.int32),
+            packed,
+            tf.stack([self.batch, self.length, tf.shape(packed)[1]]),
+        )
+
+    def last(self, packed: tf.Tensor) -> tf.Tensor:
+        """[positions, d] to the [batch, d] rows of the newest positions.
+
+        Histories without a known position get zeros.
+        """
+        # one row more, so that there is something to gather in any case
+        rows = tf.gather(
+            tf.pad(packed, [[0, 1], [0, 0]]), tf.maximum(self.ends, 0)
+        )
+        return tf.where(self.empty[:, tf.newaxis], tf.zeros_like(rows), rows)
