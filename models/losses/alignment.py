@@ -33,12 +33,8 @@ def barlow_twins_loss(
         local = tf.math.l2_normalize(local, axis=1)
         global_ = tf.math.l2_normalize(global_, axis=1)
     users = tf.maximum(tf.cast(tf.shape(local)[0], local.dtype), 1.0)
-    correlation = tf.matmul(
-        standardize_columns(local),
-        standardize_columns(global_),
-        transpose_a=True,
-    )
-    correlation /= users
+    views = standardize_columns(local), standardize_columns(global_)
+    correlation = tf.matmul(*views, transpose_a=True) / users
     diagonal = tf.linalg.diag_part(correlation)
     on = tf.reduce_sum(tf.square(1.0 - diagonal))
     off = tf.reduce_sum(tf.square(correlation)) - tf.reduce_sum(

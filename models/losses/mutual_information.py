@@ -41,25 +41,23 @@ def gaussian_mutual_information_loss(
         Scalar of the vectors' type, at most 0: -I / d.
 
     Raises:
-        ValueError: the ridge is not in (0, 1).
+        ValueError: the ridge lies elsewhere.
     """
     if not 0.0 < ridge < 1.0:
         raise ValueError(f"`ridge` must lie in (0, 1), found {ridge}.")
     dim = tf.shape(local)[1]
-    columns = tf.concat(
-        [standardize_columns(local), standardize_columns(global_)], axis=1
-    )
-    # I is a difference of large sums: 256 columns cost nothing in float64
-    columns = tf.cast(columns, tf.float64)
+    views = [standardize_columns(local), standardize_columns(global_)]
+    # I is a difference of large sums: 256 columns cost little in float64
+    columns = tf.cast(tf.concat(views, axis=1), tf.float64)
     users = tf.maximum(tf.cast(tf.shape(columns)[0], tf.float64), 1.0)
     covariance = tf.matmul(columns, columns, transpose_a=True)
     covariance *= (1.0 - ridge) / users
     covariance += ridge * tf.eye(tf.shape(columns)[1], dtype=tf.float64)
-    # the upper left block of the factor of C is the factor of C_xx, so that
-    # log det C_xx cancels and the lower right block is left
+    # the upper left block of the factor of C is the factor of C_xx: log det
+    # C_xx cancels and the lower right block is left
     conditional = _half_log_determinants(covariance)[dim:]
     alone = _half_log_determinants(covariance[dim:, dim:])
-    information = tf.reduce_sum(alone) - tf.reduce_sum(conditional)
+    information = tf.reduce_sum(alone - conditional)
     return tf.cast(-information / tf.cast(dim, tf.float64), local.dtype)
 
 

@@ -193,33 +193,40 @@ def _forward_and_backward(
     positions = tf.shape(states)[0]
     target_rows = tf.gather(table, targets)
     right = tf.reduce_sum(states * target_rows, axis=1)
-    bucket_right = tf.gather(right, chosen)[:, :, tf.newaxis]
     bucket_states = tf.gather(states, chosen)
     bucket_items = tf.gather(table, items)
-    wrong = tf.matmul(bucket_states, bucket_items, transpose_b=True)
-    hit = tf.gather(targets, chosen)[:, :, tf.newaxis] == items[:, tf.newaxis]
-    # the target counts once, as the right answer
-    wrong = tf.where(hit, tf.constant(-float("inf"), wrong.dtype), wrong)
-    top = tf.maximum(tf.reduce_max(wrong, axis=2, keepdims=True), bucket_right)
-    exponentials = tf.exp(wrong - top)
-    right_exponential = tf.exp(bucket_right - top)
-    total = right_exponential + tf.reduce_sum(
-        exponentials, axis=2, keepdims=True
+    wrong = _scores_of_others(
+        bucket_states, bucket_items, tf.gather(targets, chosen), items
     )
-    losses = (tf.math.log(total) + top - bucket_right)[:, :, 0]
+    losses, wrong, right, total = _losses(wrong, tf.gather(right, chosen))
     weights, loss = _largest_per_position(losses, chosen, positions)
-    weights = weights[:, :, tf.newaxis]
-    probabilities = exponentials * (weights / total)
+    probabilities = wrong * (weights / total)[:, :, tf.newaxis]
     d_right = tf.math.unsorted_segment_sum(
-        (weights * (right_exponential / total - 1.0))[:, :, 0],
-        chosen,
-        positions,
+        weights * (right / total - 1.0), chosen, positions
     )[:, tf.newaxis]
     d_states = tf.math.unsorted_segment_sum(
         tf.matmul(probabilities, bucket_items), chosen, positions
     )
     d_items = tf.matmul(probabilities, bucket_states, transpose_a=True)
     return loss, d_states + d_right * target_rows, d_items, d_right * states
+
+
+def _scores_of_others(
+    states: tf.Tensor, rows: tf.Tensor, targets: tf.Tensor, items: tf.Tensor
+) -> tf.Tensor:
+    """[buckets, b_x, b_y]; -inf for the target, the right answer already."""
+    scores = tf.matmul(states, rows, transpose_b=True)
+    is_target = targets[:, :, tf.newaxis] == items[:, tf.newaxis]
+    return tf.where(is_target, tf.constant(-float("inf"), scores.dtype), scores)
+
+
+def _losses(wrong: tf.Tensor, right: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    """[buckets, b_x] losses, exponentials of both scores, and their sum."""
+    top = tf.maximum(tf.reduce_max(wrong, axis=2), right)
+    exp_wrong = tf.exp(wrong - top[:, :, tf.newaxis])
+    exp_right = tf.exp(right - top)
+    total = exp_right + tf.reduce_sum(exp_wrong, axis=2)
+    return tf.math.log(total) + top - right, exp_wrong, exp_right, total
 
 
 def _largest_per_position(
