@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-_EPSILON = 1e-6
+from models.losses.standardize import standardize_columns
 
 
 def barlow_twins_loss(
@@ -26,16 +26,15 @@ def barlow_twins_loss(
         normalize_rows: L2-normalises each vector first.
 
     Returns:
-        Scalar float32; 0 if and only if the correlation is the identity.
+        Scalar of the vectors' type; 0 if and only if the correlation is the
+        identity. A column that does not vary correlates with nothing.
     """
     if normalize_rows:
         local = tf.math.l2_normalize(local, axis=1)
         global_ = tf.math.l2_normalize(global_, axis=1)
-    users = tf.cast(tf.shape(local)[0], tf.float32)
-    correlation = tf.matmul(
-        _standardize(local), _standardize(global_), transpose_a=True
-    )
-    correlation /= users
+    users = tf.maximum(tf.cast(tf.shape(local)[0], local.dtype), 1.0)
+    views = standardize_columns(local), standardize_columns(global_)
+    correlation = tf.matmul(*views, transpose_a=True) / users
     diagonal = tf.linalg.diag_part(correlation)
     on = tf.reduce_sum(tf.square(1.0 - diagonal))
     off = tf.reduce_sum(tf.square(correlation)) - tf.reduce_sum(
@@ -43,11 +42,5 @@ def barlow_twins_loss(
     )
     loss = on + off_diagonal_weight * off
     if divide_by_dim:
-        loss /= tf.cast(tf.shape(local)[1], tf.float32)
+        loss /= tf.cast(tf.shape(local)[1], local.dtype)
     return loss
-
-
-def _standardize(vectors: tf.Tensor) -> tf.Tensor:
-    """Each column to mean 0 and standard deviation 1 over the batch."""
-    mean, variance = tf.nn.moments(vectors, axes=[0])
-    return (vectors - mean) * tf.math.rsqrt(variance + _EPSILON**2)
