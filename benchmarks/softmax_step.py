@@ -10,9 +10,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from models.config import ScalableCrossEntropyConfig
 from models.losses.cross_entropy import full_softmax_cross_entropy
 from models.losses.scalable_cross_entropy import (
-    ScalableCrossEntropyConfig,
     scalable_cross_entropy,
 )
 

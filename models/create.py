@@ -108,7 +108,7 @@ class Create(tf.keras.Model):
         zero = tf.constant(0.0)
         if self.graph is None:
             return LossParts(local, local, zero, zero)
-        nodes = self.graph.propagate()
+        nodes = self.graph.propagate(seed)
         global_loss = self.graph.loss(nodes, edges, seed)
         alignment = zero
         if self.config.alignment.kind != "none":
@@ -130,6 +130,6 @@ class Create(tf.keras.Model):
         """The graph's part of eq. 5 alone; arguments as in `joint_loss`."""
         if self.graph is None:
             raise ValueError("A model without graph encoder has no warm-up.")
-        loss = self.graph.loss(self.graph.propagate(), edges, seed)
+        loss = self.graph.loss(self.graph.propagate(seed), edges, seed)
         zero = tf.constant(0.0)
         return LossParts(weights.global_ * loss, zero, loss, zero)

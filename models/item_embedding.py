@@ -42,5 +42,8 @@ class ItemEmbedding(tf.keras.layers.Layer):
         Returns:
             [..., embedding_dim] float32, zeros where padded.
         """
-        vectors = tf.gather(self.table, tf.maximum(items - 1, 0))
+        # from the value: gathering from the variable itself would make every
+        # later update copy the table
+        table = tf.convert_to_tensor(self.table)
+        vectors = tf.gather(table, tf.maximum(items - 1, 0))
         return vectors * tf.cast(items > 0, vectors.dtype)[..., tf.newaxis]

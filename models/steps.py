@@ -125,7 +125,7 @@ class Steps(tf.Module):
                     self._weights,
                 )
             variables = self.tables + self.tower
-            gradients = tape.gradient(parts.total, variables)
+            gradients = _dense(tape.gradient(parts.total, variables))
             gradients, _ = tf.clip_by_global_norm(
                 gradients, self.config.clip_norm
             )
@@ -144,7 +144,7 @@ class Steps(tf.Module):
                 parts = self.model.graph_loss(
                     edges[step], self._step_seed(epoch, step), self._weights
                 )
-            gradients = tape.gradient(parts.total, self.tables)
+            gradients = _dense(tape.gradient(parts.total, self.tables))
             gradients, _ = tf.clip_by_global_norm(
                 gradients, self.config.clip_norm
             )
@@ -169,6 +169,11 @@ class Steps(tf.Module):
             for variable in variables:
                 variable.assign_sub(rate * variable)
         optimizer.apply_gradients(zip(gradients, variables, strict=True))
+
+
+def _dense(gradients: list) -> list[tf.Tensor]:
+    """One tensor each: the norm of slices is wrong where rows repeat."""
+    return [tf.convert_to_tensor(gradient) for gradient in gradients]
 
 
 def _adam(

@@ -86,6 +86,17 @@ class PipelineConfig:
 
     def _check_towers(self) -> None:
         model = self.model
+        if (
+            model.graph.encoder == "ultragcn"
+            and model.graph.ultragcn.item_weight
+            and self.graph.item_neighbors is None
+        ):
+            raise ValueError(
+                "`graph.item_neighbors` is null, but `model.graph.ultragcn."
+                f"item_weight` is {model.graph.ultragcn.item_weight}: the "
+                "item-item loss needs neighbours. Give a number (10), or set "
+                "the weight to 0."
+            )
         if model.has_graph and model.has_sequential:
             return
         missing, why = "graph", "the graph tower is what is warmed up"

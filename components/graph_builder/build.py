@@ -44,7 +44,9 @@ def build_graphs(
         )
         | "EventsByPeriod" >> EventsByPeriod(config, split)
         | "WriteGraph"
-        >> beam.Map(_write_graph, transform_graph_uri, output_uri, split)
+        >> beam.Map(
+            _write_graph, transform_graph_uri, output_uri, config, split
+        )
     )
 
 
@@ -52,6 +54,7 @@ def _write_graph(
     element: tuple[str, PeriodEvents],
     transform_graph_uri: str,
     output_uri: str,
+    config: GraphConfig,
     split: SplitConfig,
 ) -> tuple[str, dict[str, int]]:
     period, events = element
@@ -61,5 +64,6 @@ def _write_graph(
         read_user_ids(transform_graph_uri, users),
         read_item_ids(transform_graph_uri, period),
         period,
+        config,
     )
     return period, graph.write_graph(tensor, os.path.join(output_uri, period))

@@ -10,11 +10,14 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_gnn as tfgnn
 
+from components.graph_builder.config import GraphConfig
 from components.graph_builder.edges import PeriodEvents
+from components.graph_builder.neighbors import item_neighbors
 
 USER = "user"
 ITEM = "item"
 INTERACTS = "interacts"
+CO_OCCURS = "co_occurs"
 
 SCHEMA_FILE = "graph_schema.pbtxt"
 GRAPH_FILE = "graph.tfrecord"
@@ -57,6 +60,22 @@ edge_sets {
         description: "1 / sqrt(degree of user * degree of item)."
         dtype: DT_FLOAT
       }
+    }
+  }
+}
+"""
+
+
+_NEIGHBORS_SCHEMA = """
+edge_sets {
+  key: "co_occurs"
+  value {
+    description: "Heaviest items that users of the source had as well."
+    source: "item"
+    target: "item"
+    features {
+      key: "weight"
+      value { description: "UltraGCN's omega." dtype: DT_FLOAT }
     }
   }
 }
@@ -107,6 +126,7 @@ def build_graph(
     user_ids: list[bytes],
     item_ids: list[bytes],
     period: str,
+    config: GraphConfig,
 ) -> tfgnn.GraphTensor:
     """Builds the graph of a period.
 
@@ -115,12 +135,32 @@ def build_graph(
         user_ids: [num_users] nodes, in the rows of the user table.
         item_ids: [num_items] nodes, without the padding row.
         period: for messages.
+        config: whether items get neighbours, and how many.
 
     Raises:
         ValueError: there is no edge, or an edge ends outside the nodes.
     """
     _check(events, len(user_ids), len(item_ids), period)
     edges = distinct_edges(events)
+    edge_sets = {
+        INTERACTS: tfgnn.EdgeSet.from_fields(
+            sizes=tf.constant([len(edges.users)], tf.int64),
+            features={
+                "timestamp": tf.constant(edges.timestamps, tf.int64),
+                "weight": tf.constant(
+                    symmetric_weights(edges, len(user_ids), len(item_ids))
+                ),
+            },
+            adjacency=tfgnn.Adjacency.from_indices(
+                (USER, tf.constant(edges.users, tf.int64)),
+                (ITEM, tf.constant(edges.items, tf.int64)),
+            ),
+        )
+    }
+    if config.item_neighbors is not None:
+        edge_sets[CO_OCCURS] = _co_occurs(
+            edges, len(user_ids), len(item_ids), config
+        )
     return tfgnn.GraphTensor.from_pieces(
         node_sets={
             name: tfgnn.NodeSet.from_fields(
@@ -129,21 +169,29 @@ def build_graph(
             )
             for name, ids in ((USER, user_ids), (ITEM, item_ids))
         },
-        edge_sets={
-            INTERACTS: tfgnn.EdgeSet.from_fields(
-                sizes=tf.constant([len(edges.users)], tf.int64),
-                features={
-                    "timestamp": tf.constant(edges.timestamps, tf.int64),
-                    "weight": tf.constant(
-                        symmetric_weights(edges, len(user_ids), len(item_ids))
-                    ),
-                },
-                adjacency=tfgnn.Adjacency.from_indices(
-                    (USER, tf.constant(edges.users, tf.int64)),
-                    (ITEM, tf.constant(edges.items, tf.int64)),
-                ),
-            )
-        },
+        edge_sets=edge_sets,
+    )
+
+
+def _co_occurs(
+    edges: Edges, num_users: int, num_items: int, config: GraphConfig
+) -> tfgnn.EdgeSet:
+    assert config.item_neighbors is not None
+    near = item_neighbors(
+        edges.users,
+        edges.items,
+        num_users,
+        num_items,
+        config.item_neighbors,
+        config.item_neighbors_include_self,
+    )
+    return tfgnn.EdgeSet.from_fields(
+        sizes=tf.constant([len(near.sources)], tf.int64),
+        features={"weight": tf.constant(near.weights)},
+        adjacency=tfgnn.Adjacency.from_indices(
+            (ITEM, tf.constant(near.sources, tf.int64)),
+            (ITEM, tf.constant(near.targets, tf.int64)),
+        ),
     )
 
 
@@ -177,9 +225,12 @@ def write_graph(graph: tfgnn.GraphTensor, directory: str) -> dict[str, int]:
     """Writes schema, graph and counts; the same graph gives the same bytes.
 
     Returns:
-        Counts of users, items and edges, as in `graph.json`.
+        Counts of users, items and edges of each kind, as in `graph.json`.
     """
-    schema = tfgnn.parse_schema(_SCHEMA)
+    has_neighbors = CO_OCCURS in graph.edge_sets
+    schema = tfgnn.parse_schema(
+        _SCHEMA + (_NEIGHBORS_SCHEMA if has_neighbors else "")
+    )
     tfgnn.check_compatible_with_schema_pb(graph, schema)
     tf.io.gfile.makedirs(directory)
     tfgnn.write_schema(schema, os.path.join(directory, SCHEMA_FILE))
@@ -191,6 +242,8 @@ def write_graph(graph: tfgnn.GraphTensor, directory: str) -> dict[str, int]:
         "items": int(graph.node_sets[ITEM].sizes[0]),
         "edges": int(graph.edge_sets[INTERACTS].sizes[0]),
     }
+    if has_neighbors:
+        counts["item_neighbors"] = int(graph.edge_sets[CO_OCCURS].sizes[0])
     with tf.io.gfile.GFile(os.path.join(directory, COUNTS_FILE), "w") as file:
         file.write(json.dumps(counts, sort_keys=True, indent=2) + "\n")
     return counts

@@ -132,7 +132,7 @@ def digest(*parts: str | Sequences | BipartiteAdjacency | Queries) -> str:
                 part.seen_items,
             ]
         else:
-            arrays = [part.edges]
+            arrays = [part.edges, *(part.neighbors or ())]
         for array in arrays:
             sha.update(str((array.shape, array.dtype)).encode())
             sha.update(np.ascontiguousarray(array).tobytes())

@@ -1,8 +1,8 @@
 """Settings of the two towers, their losses and the training."""
 
 from models.config.alignment import AlignmentConfig
-from models.config.graph import GraphTowerConfig
-from models.config.losses import LocalLossConfig
+from models.config.graph import GraphTowerConfig, UltraGCNConfig
+from models.config.losses import LocalLossConfig, ScalableCrossEntropyConfig
 from models.config.model import ModelConfig
 from models.config.sequential import SequentialConfig
 from models.config.training import TrainingConfig
@@ -12,6 +12,8 @@ __all__ = [
     "GraphTowerConfig",
     "LocalLossConfig",
     "ModelConfig",
+    "ScalableCrossEntropyConfig",
     "SequentialConfig",
     "TrainingConfig",
+    "UltraGCNConfig",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from models.config.checks import at_least, one_of, positive
+from models.config.checks import at_least, between, one_of, positive
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,4 +28,5 @@ class AlignmentConfig:
         )
         at_least("off_diagonal_weight", self.off_diagonal_weight, 0.0)
         positive("temperature", self.temperature)
-        positive("ridge", self.ridge)
+        # both ends give a covariance without meaning
+        between("ridge", self.ridge, 1e-6, 1.0 - 1e-6)

@@ -6,6 +6,7 @@ from models.config import ModelConfig
 from models.graph.lightgcn import LightGCN
 from models.graph.propagation import BipartiteAdjacency
 from models.graph.tower import GraphTower
+from models.graph.ultragcn import UltraGCN
 from models.item_embedding import ItemEmbedding
 
 
@@ -33,4 +34,5 @@ def build_graph_tower(
             f"`graph.encoder` {config.graph.encoder} needs the graph of the "
             "fit period; give one, or set the encoder to none."
         )
-    return LightGCN(items, adjacency, config.graph, config.init_stddev, seed)
+    encoder = UltraGCN if config.graph.encoder == "ultragcn" else LightGCN
+    return encoder(items, adjacency, config.graph, config.init_stddev, seed)

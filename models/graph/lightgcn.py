@@ -6,7 +6,8 @@
 
 No self loops, no weights, no activation. `normalize_layers` divides each
 E(k), k > 0, by its row norms before the mean (as older code of the
-paper's authors; not in LightGCN).
+paper's authors; not in LightGCN). `edge_dropout` leaves out edges of a step,
+in both directions alike.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from models.graph.negatives import NegativeSampler
 from models.graph.propagation import BipartiteAdjacency
 from models.graph.tower import FoldIn, GraphTower, NodeVectors
 from models.item_embedding import ItemEmbedding
-from models.losses.bpr import bpr_loss, l2_penalty
+from models.losses.bpr import bpr_against_all, bpr_loss, l2_penalty
+
+# of the seed of a step
+_EDGES = 1100
 
 
 class LightGCN(GraphTower):
@@ -39,9 +43,9 @@ class LightGCN(GraphTower):
         )
         self._sampler = NegativeSampler(adjacency, config.num_negatives)
 
-    def propagate(self) -> NodeVectors:
-        """Runs all layers and takes their mean."""
-        users, items = self._layers()
+    def propagate(self, seed: tf.Tensor | None = None) -> NodeVectors:
+        """Runs all layers and takes their mean; see GraphTower."""
+        users, items = self._layers(seed)
         share = 1.0 / len(users)
         return NodeVectors(tf.add_n(users) * share, tf.add_n(items) * share)
 
@@ -50,6 +54,8 @@ class LightGCN(GraphTower):
     ) -> tf.Tensor:
         """BPR with L2 on the layer-0 vectors; see GraphTower."""
         users, positives = self.pairs(edges)
+        if self.config.negatives == "all":
+            return self._loss_against_all(vectors, users, positives)
         if self.config.negatives == "shared":
             negatives = self._sampler.shared(seed)
         else:
@@ -66,6 +72,18 @@ class LightGCN(GraphTower):
         )
         return loss + self.config.l2 * penalty
 
+    def _loss_against_all(
+        self, vectors: NodeVectors, users: tf.Tensor, positives: tf.Tensor
+    ) -> tf.Tensor:
+        """Every item is a negative of every edge; L2 on the edges' ends."""
+        penalty = l2_penalty(
+            tf.gather(self.users, users), tf.gather(self.items.table, positives)
+        )
+        loss = bpr_against_all(
+            tf.gather(vectors.users, users), vectors.items, positives
+        )
+        return loss + self.config.l2 * penalty
+
     def fold_in(self) -> FoldIn:
         """The propagation rule for a user without a row of its own.
 
@@ -73,7 +91,7 @@ class LightGCN(GraphTower):
         over the square roots of both degrees. Its own degree scales all
         layers alike and is left out; with 0 layers the plain items remain.
         """
-        _, layers = self._layers()
+        _, layers = self._layers(None)
         items = tf.add_n(layers) / float(len(layers))
         if not self.config.num_layers:
             return FoldIn(items, items)
@@ -86,14 +104,19 @@ class LightGCN(GraphTower):
             items,
         )
 
-    def _layers(self) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+    def _layers(
+        self, seed: tf.Tensor | None
+    ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+        if seed is not None:
+            seed = tf.random.experimental.stateless_fold_in(seed, _EDGES)
+        step = self.adjacency.propagation(self.config.edge_dropout, seed)
         users = tf.convert_to_tensor(self.users)
         items = tf.convert_to_tensor(self.items.table)
         user_layers, item_layers = [users], [items]
         for _ in range(self.config.num_layers):
             users, items = (
-                self.adjacency.to_users(items),
-                self.adjacency.to_items(users),
+                step.to_users(items),
+                step.to_items(users),
             )
             if self.config.normalize_layers:
                 user_layers.append(tf.math.l2_normalize(users, axis=1))

@@ -9,10 +9,23 @@ faster.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_gnn as tfgnn
+
+
+class ItemNeighbors(NamedTuple):
+    """The heaviest neighbours of each item, by GraphBuilder.
+
+    Attributes:
+        items: [num_items, K] int32 item nodes.
+        weights: [num_items, K] float32, 0 where an item has fewer than K.
+    """
+
+    items: np.ndarray
+    weights: np.ndarray
 
 
 class BipartiteAdjacency:
@@ -22,6 +35,7 @@ class BipartiteAdjacency:
         num_users: user nodes.
         num_items: item nodes.
         edges: [num_edges, 2] int64 (user, item), sorted, without repeats.
+        neighbors: of the items, None where the graph has none.
     """
 
     def __init__(
@@ -30,6 +44,7 @@ class BipartiteAdjacency:
         weights: np.ndarray,
         num_users: int,
         num_items: int,
+        neighbors: ItemNeighbors | None = None,
     ) -> None:
         """Keeps edges.
 
@@ -38,44 +53,92 @@ class BipartiteAdjacency:
             weights: [num_edges] float32, 1 / sqrt(deg_u deg_i) for LightGCN.
             num_users: user nodes.
             num_items: item nodes.
+            neighbors: of the items.
         """
         order = np.lexsort((edges[:, 1], edges[:, 0]))
         self.edges = np.asarray(edges, np.int64)[order]
         self.num_users, self.num_items = num_users, num_items
-        weights = np.asarray(weights, np.float32)[order]
-        self._to_users = tf.SparseTensor(
-            self.edges, weights, [num_users, num_items]
-        )
-        back = np.lexsort((self.edges[:, 0], self.edges[:, 1]))
-        self._to_items = tf.SparseTensor(
-            self.edges[back][:, ::-1], weights[back], [num_items, num_users]
-        )
+        self.neighbors = neighbors
+        self._weights = np.asarray(weights, np.float32)[order]
+        self._back = np.lexsort((self.edges[:, 0], self.edges[:, 1]))
 
     @classmethod
     def from_graph(cls, graph: tfgnn.GraphTensor) -> BipartiteAdjacency:
-        """Reads node counts, edges and the edge feature `weight`."""
+        """Reads node counts, edges, their `weight` and the neighbours."""
         interacts = graph.edge_sets["interacts"]
-        edges = np.stack(
-            [
-                interacts.adjacency.source.numpy(),
-                interacts.adjacency.target.numpy(),
-            ],
-            axis=1,
-        )
+        num_items = int(graph.node_sets["item"].sizes.numpy()[0])
+        neighbors = None
+        if "co_occurs" in graph.edge_sets:
+            neighbors = _neighbors(graph.edge_sets["co_occurs"], num_items)
         return cls(
-            edges,
+            _ends(interacts),
             interacts["weight"].numpy(),
             int(graph.node_sets["user"].sizes.numpy()[0]),
-            int(graph.node_sets["item"].sizes.numpy()[0]),
+            num_items,
+            neighbors,
         )
+
+    def propagation(
+        self, dropout: float = 0.0, seed: tf.Tensor | None = None
+    ) -> Propagation:
+        """The two products, with all edges or those a step keeps.
+
+        Args:
+            dropout: share of the edges left out; the others are scaled up.
+            seed: [2] int32 of the step; None keeps all edges.
+        """
+        values = tf.constant(self._weights)
+        if dropout and seed is not None:
+            values = tf.nn.experimental.stateless_dropout(
+                values, rate=dropout, seed=seed
+            )
+        back = self._back
+        return Propagation(
+            tf.SparseTensor(
+                self.edges, values, [self.num_users, self.num_items]
+            ),
+            tf.SparseTensor(
+                self.edges[back][:, ::-1],
+                tf.gather(values, back),
+                [self.num_items, self.num_users],
+            ),
+        )
+
+
+class Propagation(NamedTuple):
+    """One step of propagation, in both directions, over the same edges."""
+
+    by_user: tf.SparseTensor
+    by_item: tf.SparseTensor
 
     def to_users(self, item_vectors: tf.Tensor) -> tf.Tensor:
         """[num_items, d] to [num_users, d]: weighted sum over neighbours."""
-        return _multiply(self._to_users, self._to_items)(item_vectors)
+        return _multiply(self.by_user, self.by_item)(item_vectors)
 
     def to_items(self, user_vectors: tf.Tensor) -> tf.Tensor:
         """[num_users, d] to [num_items, d]: weighted sum over neighbours."""
-        return _multiply(self._to_items, self._to_users)(user_vectors)
+        return _multiply(self.by_item, self.by_user)(user_vectors)
+
+
+def _ends(edge_set: tfgnn.EdgeSet) -> np.ndarray:
+    """[num_edges, 2] source and target nodes."""
+    ends = edge_set.adjacency
+    return np.stack([ends.source.numpy(), ends.target.numpy()], axis=1)
+
+
+def _neighbors(edge_set: tfgnn.EdgeSet, num_items: int) -> ItemNeighbors:
+    """The edge set as a table; its sources ascend."""
+    ends, weights = _ends(edge_set), edge_set["weight"].numpy()
+    counts = np.bincount(ends[:, 0], minlength=num_items)
+    starts = np.repeat(np.cumsum(counts) - counts, counts)
+    places = ends[:, 0], np.arange(len(ends)) - starts
+    shape = num_items, max(int(counts.max(initial=0)), 1)
+    table = ItemNeighbors(
+        np.zeros(shape, np.int32), np.zeros(shape, np.float32)
+    )
+    table.items[places] = ends[:, 1]
+    table.weights[places] = weights
+    return table
 
 
 def symmetric_weights(edges: np.ndarray) -> np.ndarray:

@@ -78,8 +78,13 @@ class GraphTower(tf.keras.layers.Layer):
         )
         self._edges = tf.constant(adjacency.edges, tf.int32)
 
-    def propagate(self) -> NodeVectors:
-        """Vectors of all nodes."""
+    def propagate(self, seed: tf.Tensor | None = None) -> NodeVectors:
+        """Vectors of all nodes.
+
+        Args:
+            seed: [2] int32 of a training step, for what is dropped; None
+                outside training.
+        """
         raise NotImplementedError
 
     def loss(

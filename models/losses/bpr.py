@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from models.losses.cross_entropy import MAX_SCORES
+
 
 def bpr_loss(
     users: tf.Tensor, positives: tf.Tensor, negatives: tf.Tensor
@@ -28,6 +30,48 @@ def bpr_loss(
     return tf.math.divide_no_nan(
         tf.reduce_sum(losses), tf.cast(tf.size(losses), tf.float32)
     )
+
+
+def bpr_against_all(
+    users: tf.Tensor,
+    items: tf.Tensor,
+    positives: tf.Tensor,
+    max_scores: int = MAX_SCORES,
+) -> tf.Tensor:
+    """BPR with every item of the catalogue as a negative.
+
+    The mean over pairs and items of -log sigmoid(positive - item), the
+    positive itself included (as older code of the paper's authors). Pieces
+    of the scores are computed again for the gradient, so that at most
+    `max_scores` are held.
+
+    Args:
+        users: [pairs, d] user vectors.
+        items: [num_items, d] vectors of all items.
+        positives: [pairs] int, rows of `items` that the users chose.
+        max_scores: scores held at a time; a piece has one pair at least.
+
+    Returns:
+        Scalar float32; 0 without pairs.
+    """
+    pairs, num_items = tf.shape(users)[0], tf.shape(items)[0]
+    piece = tf.maximum(max_scores // num_items, 1)
+    columns = tf.transpose(items)
+    positive = tf.reduce_sum(users * tf.gather(items, positives), axis=1)
+
+    @tf.recompute_grad
+    def summed(
+        rows: tf.Tensor, threshold: tf.Tensor, columns: tf.Tensor
+    ) -> tf.Tensor:
+        scores = tf.matmul(rows, columns)
+        return tf.reduce_sum(tf.nn.softplus(scores - threshold[:, tf.newaxis]))
+
+    total = tf.zeros([], users.dtype)
+    for start in tf.range(0, pairs, piece):
+        stop = tf.minimum(start + piece, pairs)
+        total += summed(users[start:stop], positive[start:stop], columns)
+    count = tf.cast(pairs, users.dtype) * tf.cast(num_items, users.dtype)
+    return tf.math.divide_no_nan(total, count)
 
 
 def l2_penalty(*vectors: tf.Tensor) -> tf.Tensor:

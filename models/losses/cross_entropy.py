@@ -80,20 +80,18 @@ def _forward_and_backward(
     padded_weights = tf.pad(weights, [[0, padding]])
     columns = tf.transpose(table)
     log_totals = tf.TensorArray(tf.float32, num_chunks, element_shape=[None])
-    d_states = tf.TensorArray(
-        tf.float32, num_chunks, element_shape=[None, dim]
-    )
+    d_states = tf.TensorArray(tf.float32, num_chunks, element_shape=[None, dim])
     d_columns = tf.zeros_like(columns)
     for number in tf.range(num_chunks):
+        # pieces side by side would hold their scores side by side
+        tf.autograph.experimental.set_loop_options(parallel_iterations=1)
         rows = slice(number * chunk, (number + 1) * chunk)
         state = tf.ensure_shape(padded[rows], [None, dim])
         scores = tf.matmul(state, columns)
         top = tf.reduce_max(scores, axis=1, keepdims=True)
         exponentials = _shifted_exponential(scores, top)
         total = tf.reduce_sum(exponentials, axis=1, keepdims=True)
-        log_totals = log_totals.write(
-            number, (tf.math.log(total) + top)[:, 0]
-        )
+        log_totals = log_totals.write(number, (tf.math.log(total) + top)[:, 0])
         share = padded_weights[rows][:, tf.newaxis] / total
         d_states = d_states.write(
             number, tf.matmul(exponentials, table) * share

@@ -10,42 +10,15 @@ that holds everything it is the full cross-entropy.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
 import tensorflow as tf
 
+from models.config import ScalableCrossEntropyConfig
+
 # Items whose scores by all centres are held at a time: 20 MB at 158 buckets;
 # more was not faster on 2 CPU cores.
 ITEM_CHUNK = 32_768
-
-
-@dataclasses.dataclass(frozen=True)
-class ScalableCrossEntropyConfig:
-    """How many buckets and how large.
-
-    `num_buckets` and `bucket_positions` of None mean int(2 sqrt(positions))
-    of each batch. A size beyond what there is means all of it. `mix` takes
-    centres that are random combinations of the positions' states, so that
-    they lie where the states lie; without it centres are Gaussian.
-    """
-
-    num_buckets: int | None = None
-    bucket_positions: int | None = None
-    bucket_items: int = 256
-    mix: bool = True
-
-    def __post_init__(self) -> None:
-        for name in ("num_buckets", "bucket_positions", "bucket_items"):
-            value = getattr(self, name)
-            if value is None and name != "bucket_items":
-                continue
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise ValueError(
-                    f"`{name}` must be a whole number, found {value!r}."
-                )
-            if value < 1:
-                raise ValueError(f"`{name}` must be at least 1, found {value}.")
 
 
 def scalable_cross_entropy(

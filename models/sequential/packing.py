@@ -20,29 +20,21 @@ class Packing(NamedTuple):
         places: [positions, 2] int64 (row, column), row by row.
         batch: scalar int32, rows of the padded batch.
         length: scalar int32, its columns.
-        ends: [batch] int32, packed row of each history's newest position;
-            that of a history without any is another history's, or -1.
-        empty: [batch] bool, histories without a known position.
+        counts: [batch] int32, known positions of each history; they are its
+            last columns.
     """
 
     places: tf.Tensor
     batch: tf.Tensor
     length: tf.Tensor
-    ends: tf.Tensor
-    empty: tf.Tensor
+    counts: tf.Tensor
 
     @classmethod
     def of(cls, known: tf.Tensor) -> Packing:
         """The packing of [batch, length] bool, True where known."""
         counts = tf.reduce_sum(tf.cast(known, tf.int32), axis=1)
         shape = tf.shape(known)
-        return cls(
-            tf.where(known),
-            shape[0],
-            shape[1],
-            tf.cumsum(counts) - 1,
-            counts == 0,
-        )
+        return cls(tf.where(known), shape[0], shape[1], counts)
 
     def pack(self, padded: tf.Tensor) -> tf.Tensor:
         """[batch, length, ...] to [positions, ...]."""
@@ -61,8 +53,6 @@ class Packing(NamedTuple):
 
         Histories without a known position get zeros.
         """
-        # one row more, so that there is something to gather in any case
-        rows = tf.gather(
-            tf.pad(packed, [[0, 1], [0, 0]]), tf.maximum(self.ends, 0)
-        )
-        return tf.where(self.empty[:, tf.newaxis], tf.zeros_like(rows), rows)
+        # a row of zeros in front: what an empty history gathers
+        ends = tf.where(self.counts > 0, tf.cumsum(self.counts), 0)
+        return tf.gather(tf.pad(packed, [[1, 0], [0, 0]]), ends)

@@ -20,7 +20,7 @@ class Context(NamedTuple):
 
     Attributes:
         packing: where the positions lie.
-        visible: [batch or 1, 1, length, length] bool, True where row may see
+        visible: [batch or 1, length, length] bool, True where row may see
             column; every row sees a column at least.
         masks: dropout of positions; block n has the masks 2 n + 1 and
             2 n + 2, 0 is the input's.
@@ -50,36 +50,42 @@ class SelfAttention(tf.keras.layers.Layer):
     def call(self, inputs: tf.Tensor, context: Context) -> tf.Tensor:
         """[positions, d] to the same."""
         padded = context.packing.pad(self.query_key_value(inputs))
-        query, key, value = self._heads(padded)
+        query, key, value = map(self._heads, tf.split(padded, 3, axis=2))
         logits = tf.matmul(query * self.head_dim**-0.5, key, transpose_b=True)
-        weights = tf.nn.softmax(tf.where(context.visible, logits, _MASKED))
-        if self.dropout and context.seed is not None:
-            weights = tf.nn.experimental.stateless_dropout(
-                weights,
-                rate=self.dropout,
-                seed=tf.random.experimental.stateless_fold_in(
-                    context.seed, _ATTENTION_STREAM + self.number
-                ),
-            )
+        weights = self._weights(logits, context)
         mixed = self._joined(tf.matmul(weights, value))
         return self.output_projection(context.packing.pack(mixed))
 
-    def _heads(self, padded: tf.Tensor) -> list[tf.Tensor]:
-        """[batch, length, 3 d] to three of [batch, heads, length, d_h]."""
-        parts = tf.split(padded, 3, axis=2)
+    def _weights(self, logits: tf.Tensor, context: Context) -> tf.Tensor:
+        """Softmax over the visible columns, with dropout in training."""
+        visible = context.visible
+        if self.num_heads > 1:
+            visible = visible[:, tf.newaxis]
+        weights = tf.nn.softmax(tf.where(visible, logits, _MASKED))
+        if not self.dropout or context.seed is None:
+            return weights
+        seed = tf.random.experimental.stateless_fold_in(
+            context.seed, _ATTENTION_STREAM + self.number
+        )
+        return tf.nn.experimental.stateless_dropout(
+            weights, rate=self.dropout, seed=seed
+        )
+
+    def _heads(self, padded: tf.Tensor) -> tf.Tensor:
+        """[batch, length, d] to [batch, heads, length, d / heads].
+
+        One head needs no axis: products of three axes are the faster ones.
+        """
         if self.num_heads == 1:
-            return [part[:, tf.newaxis] for part in parts]
+            return padded
         shape = tf.shape(padded)
         split = [shape[0], shape[1], self.num_heads, self.head_dim]
-        return [
-            tf.transpose(tf.reshape(part, split), [0, 2, 1, 3])
-            for part in parts
-        ]
+        return tf.transpose(tf.reshape(padded, split), [0, 2, 1, 3])
 
     def _joined(self, mixed: tf.Tensor) -> tf.Tensor:
-        """[batch, heads, length, d_h] to [batch, length, d]."""
+        """The inverse of `_heads`."""
         if self.num_heads == 1:
-            return tf.squeeze(mixed, 1)
+            return mixed
         shape = tf.shape(mixed)
         return tf.reshape(
             tf.transpose(mixed, [0, 2, 1, 3]),

@@ -38,6 +38,9 @@ def data(tmp_path_factory):
     return helpers.transform(LOG, SPLIT, tmp_path_factory.mktemp("graph"))
 
 
+GRAPH = GraphConfig()
+
+
 def edges_of(graph) -> list[tuple]:
     edges = graph.edge_sets["interacts"]
     columns = (
@@ -64,7 +67,9 @@ def random_events(seed: int, num_users: int, num_items: int) -> PeriodEvents:
 def random_graph(events: PeriodEvents):
     users = [b"u%d" % i for i in range(20)]
     items = [b"i%d" % i for i in range(30)]
-    return graph_module.build_graph(events, users, items, "train")
+    return graph_module.build_graph(
+        events, users, items, "train", GraphConfig()
+    )
 
 
 def test_newest_two_events_of_each_user(data):
@@ -169,7 +174,7 @@ def test_period_without_edges_names_cut_and_counts():
         no_events(), num_histories=7, num_fit_users=0, cut=1394150400
     )
     with pytest.raises(ValueError) as error:
-        graph_module.build_graph(events, [], [b"a"], "train")
+        graph_module.build_graph(events, [], [b"a"], "train", GRAPH)
     for part in ("`train`", "7 users", "validation cut at 1394150400"):
         assert part in str(error.value)
 
@@ -177,7 +182,9 @@ def test_period_without_edges_names_cut_and_counts():
 def test_edge_outside_the_nodes_is_refused():
     events = PeriodEvents(np.array([0]), np.array([3]), np.array([1]))
     with pytest.raises(ValueError, match="items 2 to 2, expected 0 to 1"):
-        graph_module.build_graph(events, [b"u"], [b"a", b"b"], "train")
+        graph_module.build_graph(
+            events, [b"u"], [b"a", b"b"], "train", GraphConfig()
+        )
 
 
 def test_examples_of_two_runs_are_refused():

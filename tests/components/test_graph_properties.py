@@ -5,11 +5,13 @@ import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.graph_builder.config import GraphConfig
 from components.graph_builder.edges import PeriodEvents, concatenate
 from components.graph_builder.graph import build_graph
 from models.graph.propagation import BipartiteAdjacency
 
 NUM_USERS, NUM_ITEMS = 7, 9
+GRAPH = GraphConfig()
 USER_IDS = [b"u%d" % number for number in range(NUM_USERS)]
 ITEM_IDS = [b"i%d" % number for number in range(NUM_ITEMS)]
 
@@ -52,7 +54,9 @@ def normalised(matrix: scipy.sparse.csr_matrix) -> np.ndarray:
 @given(events)
 @settings(deadline=None, max_examples=60)
 def test_edges_degrees_and_weights_are_those_of_scipy(log):
-    graph = build_graph(columns(log), USER_IDS, ITEM_IDS, "train")
+    graph = build_graph(
+        columns(log), USER_IDS, ITEM_IDS, "train", GraphConfig()
+    )
     edges = graph.edge_sets["interacts"]
     users = edges.adjacency.source.numpy()
     items = edges.adjacency.target.numpy()
@@ -79,7 +83,9 @@ def test_edges_degrees_and_weights_are_those_of_scipy(log):
 @given(events)
 @settings(deadline=None, max_examples=30)
 def test_propagation_is_the_product_with_the_square_matrix(log):
-    graph = build_graph(columns(log), USER_IDS, ITEM_IDS, "train")
+    graph = build_graph(
+        columns(log), USER_IDS, ITEM_IDS, "train", GraphConfig()
+    )
     adjacency = BipartiteAdjacency.from_graph(graph)
     generator = np.random.default_rng(0)
     users = generator.normal(size=(NUM_USERS, 3)).astype(np.float32)
@@ -100,7 +106,9 @@ def test_the_graph_does_not_depend_on_the_order_of_events(log, random, parts):
     pieces = [shuffled[part::parts] for part in range(parts)]
     joined = concatenate([columns(piece) for piece in pieces if piece])
     graphs = [
-        build_graph(e, USER_IDS, ITEM_IDS, "train").edge_sets["interacts"]
+        build_graph(e, USER_IDS, ITEM_IDS, "train", GRAPH).edge_sets[
+            "interacts"
+        ]
         for e in (columns(log), joined)
     ]
     for read in (

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.losses.alignment import barlow_twins_loss
+from models.losses.barlow_twins import barlow_twins_loss
 from models.losses.contrastive import infonce_loss
 from models.losses.mutual_information import gaussian_mutual_information_loss
 from tests.models.loss_checks import (

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from models.config import ScalableCrossEntropyConfig
 from models.losses import scalable_cross_entropy as module
 from models.losses.cross_entropy import full_softmax_cross_entropy
 from models.losses.scalable_cross_entropy import (
-    ScalableCrossEntropyConfig,
     scalable_cross_entropy,
 )
 from tests.models.loss_checks import (
@@ -308,9 +308,6 @@ def test_in_a_compiled_step_with_batches_of_any_size():
         ({"num_buckets": 0}, "`num_buckets` must be at least 1, found 0"),
         ({"bucket_positions": -3}, "`bucket_positions` .* found -3"),
         ({"bucket_items": 0}, "`bucket_items` .* found 0"),
-        ({"bucket_items": None}, "`bucket_items` .* whole .* None"),
-        ({"num_buckets": 2.5}, "`num_buckets` .* whole .* 2.5"),
-        ({"num_buckets": True}, "`num_buckets` .* whole .* True"),
     ],
 )
 def test_wrong_settings_are_refused(settings, found):

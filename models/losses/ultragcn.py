@@ -1,0 +1,62 @@
+"""UltraGCN's losses (Mao et al. 2021, arXiv:2110.15114; eq. 1 of the paper).
+
+    beta_ui = sqrt(d_u + 1) / d_u / sqrt(d_i + 1)
+    L_O + lambda L_C = (w1 + w2 beta_ui) softplus(-s_ui)
+                       + nu mean over negatives j of
+                         (w3 + w4 beta_uj) softplus(s_uj)
+    L_I = sum over neighbours j of i of omega_ij softplus(-s_uj)
+
+w1 and w3 alone give L_O; w2 and w4 are the constraint L_C with its lambda.
+CREATE's gamma, the weight of L_I, is called lambda in UltraGCN's own code,
+whose gamma is the L2 weight. All terms are means over the edges of the step:
+UltraGCN's code sums, so its learning rate and L2 belong to its batch size.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+
+def constraint_loss(
+    positive: tf.Tensor,
+    negative: tf.Tensor,
+    positive_weights: tf.Tensor,
+    negative_weights: tf.Tensor,
+    negative_weight: float,
+) -> tf.Tensor:
+    """L_O + lambda L_C, the mean over edges.
+
+    Args:
+        positive: [edges] scores of the edges' items.
+        negative: [edges, n] scores of other items.
+        positive_weights: [edges], w1 + w2 beta.
+        negative_weights: [edges, n], w3 + w4 beta.
+        negative_weight: nu, of the mean over an edge's negatives.
+
+    Returns:
+        Scalar of the scores' type; 0 without edges.
+    """
+    losses = positive_weights * tf.nn.softplus(-positive)
+    losses += negative_weight * tf.reduce_mean(
+        negative_weights * tf.nn.softplus(negative), axis=1
+    )
+    return _mean(losses)
+
+
+def item_loss(scores: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """L_I, the mean over edges.
+
+    Args:
+        scores: [edges, K] of the user with the neighbours of the item.
+        weights: [edges, K] omega, 0 where there is no neighbour.
+
+    Returns:
+        Scalar of the scores' type; 0 without edges.
+    """
+    return _mean(tf.reduce_sum(weights * tf.nn.softplus(-scores), axis=1))
+
+
+def _mean(losses: tf.Tensor) -> tf.Tensor:
+    return tf.math.divide_no_nan(
+        tf.reduce_sum(losses), tf.cast(tf.size(losses), losses.dtype)
+    )

@@ -1,0 +1,107 @@
+"""What SASRec and BERT4Rec share: inputs, positions and blocks."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from models.config import SequentialConfig
+from models.item_embedding import ItemEmbedding
+from models.sequential.layers import DropoutMasks, LayerNorm
+from models.sequential.packing import Packing
+from models.sequential.tower import SequentialTower
+from models.sequential.transformer import Context, TransformerBlock
+
+
+class TransformerTower(SequentialTower):
+    """Base of the towers made of transformer blocks.
+
+    Args:
+        name: of the layer.
+        items: the shared item table.
+        config: sizes; histories of `max_length - 1` events are known.
+        num_positions: most columns that are encoded at a time.
+        init_stddev: of the item table's start, which the positions' follows.
+        seed: of the start values.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        items: ItemEmbedding,
+        config: SequentialConfig,
+        num_positions: int,
+        init_stddev: float,
+        seed: int,
+    ) -> None:
+        super().__init__(name=name)
+        dim = items.embedding_dim
+        self.items = items
+        self.max_inputs = config.max_length - 1
+        self.num_positions = num_positions
+        self.scale = dim**0.5 if config.scale_inputs else 1.0
+        self.count_from_newest = config.positions == "newest"
+        self.positions = self.add_weight(
+            name="positions",
+            shape=(num_positions, dim),
+            # as large as the item vectors they are added to, see `encode`
+            initializer=tf.keras.initializers.TruncatedNormal(
+                stddev=init_stddev * self.scale, seed=seed
+            ),
+        )
+        self.dropout = config.dropout
+        self.blocks = [
+            TransformerBlock(dim, config, number, seed + 10 * (number + 1))
+            for number in range(config.num_blocks)
+        ]
+        self.pre_norm = config.norm == "pre"
+        self.norm = LayerNorm(dim, "norm")
+
+    def encode(
+        self,
+        vectors: tf.Tensor,
+        packing: Packing,
+        visible: tf.Tensor,
+        seed: tf.Tensor | None,
+    ) -> tf.Tensor:
+        """Runs the blocks.
+
+        Args:
+            vectors: [positions, d] what stands in the known positions.
+            packing: where these lie; columns up to `num_positions`, the
+                newest in the last one.
+            visible: [batch or 1, length, length] bool, True where row may
+                see column.
+            seed: [2] int32 of this training step; None switches dropout off.
+
+        Returns:
+            [positions, d] float32.
+        """
+        vectors = vectors * self.scale + self._position_vectors(packing)
+        if not self.pre_norm:
+            vectors = self.norm(vectors)
+        masks = DropoutMasks(
+            self.dropout, 2 * len(self.blocks) + 1, tf.shape(vectors), seed
+        )
+        # every row may see itself, so that padded rows stay finite
+        visible |= tf.eye(packing.length, dtype=tf.bool)
+        context = Context(packing, visible, masks, seed)
+        states = masks(vectors, 0)
+        for block in self.blocks:
+            states = block(states, context)
+        return self.norm(states) if self.pre_norm else states
+
+    def _position_vectors(self, packing: Packing) -> tf.Tensor:
+        """[positions, d] vectors of the columns.
+
+        Counted from the newest, the last column is the table's last row;
+        counted from the oldest, the first known column is its first row.
+        """
+        table = tf.convert_to_tensor(self.positions)
+        columns = tf.cast(packing.places[:, 1], tf.int32)
+        if self.count_from_newest:
+            first = self.num_positions - packing.length
+        else:
+            first = tf.gather(
+                packing.counts - packing.length, packing.places[:, 0]
+            )
+        return tf.gather(table, columns + first)
