@@ -86,14 +86,12 @@ def test_propagation_is_the_product_with_the_square_matrix(log):
     graph = build_graph(
         columns(log), USER_IDS, ITEM_IDS, "train", GraphConfig()
     )
-    adjacency = BipartiteAdjacency.from_graph(graph)
+    step = BipartiteAdjacency.from_graph(graph).propagation()
     generator = np.random.default_rng(0)
     users = generator.normal(size=(NUM_USERS, 3)).astype(np.float32)
     items = generator.normal(size=(NUM_ITEMS, 3)).astype(np.float32)
     expected = normalised(interactions(log)) @ np.concatenate([users, items])
-    found = np.concatenate(
-        [adjacency.to_users(items), adjacency.to_items(users)]
-    )
+    found = np.concatenate([step.to_users(items), step.to_items(users)])
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
