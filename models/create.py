@@ -6,6 +6,10 @@ L_local is the sequential tower's cross-entropy, L_global the graph tower's
 loss, L_BT the alignment of the two vectors of each user in the batch. Only
 the sequential tower and the item table are used after training. Either tower
 may be left out: the other is then a model of its own, with the same loss.
+
+With `item_vectors: propagated` the sequential tower reads and scores the items
+as the graph encoder leaves them (as MRGSRec does, not in the paper); after
+training they are one table, so serving is the same.
 """
 
 from __future__ import annotations
@@ -77,7 +81,13 @@ class Create(tf.keras.Model):
                 "A model without sequential tower recommends by the tables "
                 "of `graph.fold_in`."
             )
-        return self.sequential.last_state(histories)
+        return self.sequential.last_state(histories, self.item_table())
+
+    def item_table(self) -> tf.Tensor:
+        """[num_items, d] vectors the sequential tower reads and scores."""
+        if self.graph is not None and self.config.item_vectors == "propagated":
+            return self.graph.propagate().items
+        return tf.convert_to_tensor(self.items.table)
 
     def joint_loss(
         self,
@@ -97,18 +107,21 @@ class Create(tf.keras.Model):
             weights: of the parts.
         """
         assert self.sequential is not None
-        batch = self.sequential.training_states(sequences, seed)
+        nodes = self.graph.propagate(seed) if self.graph else None
+        table = tf.convert_to_tensor(self.items.table)
+        if nodes is not None and self.config.item_vectors == "propagated":
+            table = nodes.items
+        batch = self.sequential.training_states(sequences, seed, table)
         local = local_loss(
             self.config.local_loss,
             batch.states,
-            self.items.table,
+            table,
             batch.targets,
             seed,
         )
         zero = tf.constant(0.0)
-        if self.graph is None:
+        if self.graph is None or nodes is None:
             return LossParts(local, local, zero, zero)
-        nodes = self.graph.propagate(seed)
         global_loss = self.graph.loss(nodes, edges, seed)
         alignment = zero
         if self.config.alignment.kind != "none":

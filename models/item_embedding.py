@@ -33,17 +33,22 @@ class ItemEmbedding(tf.keras.layers.Layer):
             ),
         )
 
-    def call(self, items: tf.Tensor) -> tf.Tensor:
+    def call(
+        self, items: tf.Tensor, table: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """Looks up vectors.
 
         Args:
             items: [...] int, 1..num_items, 0 where padded.
+            table: [num_items, embedding_dim] to look up in; None takes the
+                layer's own.
 
         Returns:
             [..., embedding_dim] float32, zeros where padded.
         """
         # from the value: gathering from the variable itself would make every
         # later update copy the table
-        table = tf.convert_to_tensor(self.table)
+        if table is None:
+            table = tf.convert_to_tensor(self.table)
         vectors = tf.gather(table, tf.maximum(items - 1, 0))
         return vectors * tf.cast(items > 0, vectors.dtype)[..., tf.newaxis]

@@ -20,10 +20,10 @@ def validation_ndcg(model: Create, queries: Queries) -> float:
     """Mean NDCG@10 of the queries by the model that is served."""
     if model.sequential is None:
         return graph_validation_ndcg(model, queries)
-    sequential = model.sequential
+    sequential, table = model.sequential, _item_table(model)
     return _ndcg(
         queries,
-        lambda *batch: _sequential_ranks(sequential, model.items.table, *batch),
+        lambda *batch: _sequential_ranks(sequential, table, *batch),
     )
 
 
@@ -63,6 +63,11 @@ def _all_ranks(queries: Queries, rank: Callable[..., tf.Tensor]) -> np.ndarray:
 
 
 @tf.function(reduce_retracing=True)
+def _item_table(model: Create) -> tf.Tensor:
+    return model.item_table()
+
+
+@tf.function(reduce_retracing=True)
 def _fold_in(graph: GraphTower) -> FoldIn:
     return graph.fold_in()
 
@@ -70,14 +75,17 @@ def _fold_in(graph: GraphTower) -> FoldIn:
 @tf.function(reduce_retracing=True)
 def _sequential_ranks(
     tower: SequentialTower,
-    table: tf.Variable,
+    table: tf.Tensor,
     histories: tf.Tensor,
     targets: tf.Tensor,
     seen_rows: tf.Tensor,
     seen_items: tf.Tensor,
 ) -> tf.Tensor:
     return target_ranks(
-        tower.last_state(histories), table, targets, (seen_rows, seen_items)
+        tower.last_state(histories, table),
+        table,
+        targets,
+        (seen_rows, seen_items),
     )
 
 

@@ -107,13 +107,14 @@ class Executor(base_executor.BaseExecutor):
 class ServedEncoder(tf.Module):
     """What is exported: the sequential tower, without users and graph."""
 
-    def __init__(self, tower: SequentialTower) -> None:
+    def __init__(self, tower: SequentialTower, table: tf.Tensor) -> None:
         super().__init__()
         self.tower = tower
+        self.table = tf.Variable(table, trainable=False)
 
     def __call__(self, items: tf.Tensor) -> tf.Tensor:
         """[batch, length] item numbers to [batch, d] user vectors."""
-        return self.tower.last_state(items)
+        return self.tower.last_state(items, tf.convert_to_tensor(self.table))
 
 
 class ServedFoldIn(tf.Module):
@@ -131,7 +132,8 @@ class ServedFoldIn(tf.Module):
 def served(model: Create) -> tuple[tf.Module, tf.Tensor]:
     """The encoder of histories and the [num_items, d] vectors it meets."""
     if model.sequential is not None:
-        return ServedEncoder(model.sequential), model.items.table
+        table = model.item_table()
+        return ServedEncoder(model.sequential, table), table
     assert model.graph is not None
     tables = model.graph.fold_in()
     return ServedFoldIn(tables.history), tables.items

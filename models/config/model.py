@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from models.config.alignment import AlignmentConfig
-from models.config.checks import at_least
+from models.config.checks import at_least, one_of
 from models.config.graph import GraphTowerConfig
 from models.config.losses import LocalLossConfig
 from models.config.sequential import SequentialConfig
@@ -13,10 +13,15 @@ from models.config.sequential import SequentialConfig
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """CREATE: both towers over one item table, and loss eq. 5."""
+    """CREATE: both towers over one item table, and loss eq. 5.
+
+    `item_vectors` are those of the sequential tower: the shared table, or
+    what the graph encoder makes of it (propagated).
+    """
 
     embedding_dim: int = 64
     init_stddev: float = 0.02
+    item_vectors: str = "table"
     sequential: SequentialConfig = dataclasses.field(
         default_factory=SequentialConfig
     )
@@ -41,6 +46,16 @@ class ModelConfig:
             )
         at_least("global_weight", self.global_weight, 0.0)
         at_least("alignment_weight", self.alignment_weight, 0.0)
+        one_of("item_vectors", self.item_vectors, "table", "propagated")
+        if self.item_vectors == "propagated" and (
+            self.graph.encoder != "lightgcn" or not self.graph.num_layers
+        ):
+            raise ValueError(
+                "`item_vectors` propagated needs a graph encoder that "
+                "propagates: `graph.encoder` lightgcn with at least one of "
+                f"`graph.num_layers`, found {self.graph.encoder} with "
+                f"{self.graph.num_layers}."
+            )
         if not (self.has_sequential or self.has_graph):
             raise ValueError(
                 "`sequential.encoder` and `graph.encoder` are both none: "

@@ -76,10 +76,13 @@ class BERT4Rec(TransformerTower):
             Zeros where padded.
         """
         packing = Packing.of(masked | (sequences > 0))
-        return packing.pad(self._states(sequences, masked, packing, seed))
+        return packing.pad(self._states(sequences, masked, packing, seed, None))
 
     def training_states(
-        self, sequences: tf.Tensor, seed: tf.Tensor
+        self,
+        sequences: tf.Tensor,
+        seed: tf.Tensor,
+        table: tf.Tensor | None = None,
     ) -> TrainingStates:
         """Masked positions predict their own item; see SequentialTower.
 
@@ -99,25 +102,32 @@ class BERT4Rec(TransformerTower):
         )
         packing = Packing.of(sequences > 0)
         guessed = packing.pack(masked)
-        states = self._states(sequences, masked, packing, seed)
+        states = self._states(sequences, masked, packing, seed, table)
         states = tf.boolean_mask(states, guessed)
         targets = tf.boolean_mask(packing.pack(sequences), guessed) - 1
         user_seed = tf.random.experimental.stateless_fold_in(seed, _USERS)
-        users = self._user_vectors(sequences, user_seed)
+        users = self._user_vectors(sequences, user_seed, table)
         return TrainingStates(states, targets, users)
 
-    def last_state(self, histories: tf.Tensor) -> tf.Tensor:
+    def last_state(
+        self, histories: tf.Tensor, table: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """[batch, length] histories to [batch, d] user vectors (h_u)."""
         sequences = tf.pad(histories[:, -self.max_inputs :], [[0, 0], [0, 1]])
-        return self._user_vectors(sequences, None)
+        return self._user_vectors(sequences, None, table)
 
     def _user_vectors(
-        self, sequences: tf.Tensor, seed: tf.Tensor | None
+        self,
+        sequences: tf.Tensor,
+        seed: tf.Tensor | None,
+        table: tf.Tensor | None,
     ) -> tf.Tensor:
         """[batch, d] states of the last column, which is masked."""
         masked = only_last(sequences)
         packing = Packing.of(masked | (sequences > 0))
-        return packing.last(self._states(sequences, masked, packing, seed))
+        return packing.last(
+            self._states(sequences, masked, packing, seed, table)
+        )
 
     def _states(
         self,
@@ -125,10 +135,11 @@ class BERT4Rec(TransformerTower):
         masked: tf.Tensor,
         packing: Packing,
         seed: tf.Tensor | None,
+        table: tf.Tensor | None,
     ) -> tf.Tensor:
         """[positions, d] of the known and the masked positions."""
         hidden = packing.pack(masked)
-        shown = self.items(packing.pack(sequences))
+        shown = self.items(packing.pack(sequences), table)
         vectors = tf.where(hidden[:, tf.newaxis], self.mask_vector, shown)
         known = masked | (sequences > 0)
         return self.encode(vectors, packing, known[:, tf.newaxis, :], seed)

@@ -52,27 +52,36 @@ class SASRec(TransformerTower):
             Zeros where padded.
         """
         packing = Packing.of(histories > 0)
-        return packing.pad(self._states(histories, packing, seed))
+        return packing.pad(self._states(histories, packing, seed, None))
 
     def training_states(
-        self, sequences: tf.Tensor, seed: tf.Tensor
+        self,
+        sequences: tf.Tensor,
+        seed: tf.Tensor,
+        table: tf.Tensor | None = None,
     ) -> TrainingStates:
         """Every position predicts the next item; see SequentialTower."""
         histories = sequences[:, :-1]
         packing = Packing.of(histories > 0)
-        states = self._states(histories, packing, seed)
+        states = self._states(histories, packing, seed, table)
         # padding is on the left, so what follows a known item is known
         targets = packing.pack(sequences[:, 1:]) - 1
         return TrainingStates(states, targets, packing.last(states))
 
-    def last_state(self, histories: tf.Tensor) -> tf.Tensor:
+    def last_state(
+        self, histories: tf.Tensor, table: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """[batch, length] histories to [batch, d] user vectors (h_u)."""
         histories = histories[:, -self.max_inputs :]
         packing = Packing.of(histories > 0)
-        return packing.last(self._states(histories, packing, None))
+        return packing.last(self._states(histories, packing, None, table))
 
     def _states(
-        self, histories: tf.Tensor, packing: Packing, seed: tf.Tensor | None
+        self,
+        histories: tf.Tensor,
+        packing: Packing,
+        seed: tf.Tensor | None,
+        table: tf.Tensor | None,
     ) -> tf.Tensor:
         """[positions, d] of the known positions."""
         causal = tf.linalg.band_part(
@@ -81,5 +90,5 @@ class SASRec(TransformerTower):
         # padding is on the left: what a known row must not see beside later
         # columns are the padded ones
         visible = causal & (histories > 0)[:, tf.newaxis, :]
-        vectors = self.items(packing.pack(histories))
+        vectors = self.items(packing.pack(histories), table)
         return self.encode(vectors, packing, visible, seed)

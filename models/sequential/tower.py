@@ -27,7 +27,10 @@ class SequentialTower(tf.keras.layers.Layer):
     """Base of the sequential towers (paper section 3.3)."""
 
     def training_states(
-        self, sequences: tf.Tensor, seed: tf.Tensor
+        self,
+        sequences: tf.Tensor,
+        seed: tf.Tensor,
+        table: tf.Tensor | None = None,
     ) -> TrainingStates:
         """States and targets of a batch.
 
@@ -35,9 +38,12 @@ class SequentialTower(tf.keras.layers.Layer):
             sequences: [batch, max_length] int item numbers, newest in the
                 last column, 0 pads on the left.
             seed: [2] int32 of this training step, for all that is random.
+            table: [num_items, d] item vectors; None takes the shared table.
         """
         raise NotImplementedError
 
-    def last_state(self, histories: tf.Tensor) -> tf.Tensor:
+    def last_state(
+        self, histories: tf.Tensor, table: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """[batch, max_length - 1] histories to [batch, d] user vectors."""
         raise NotImplementedError
