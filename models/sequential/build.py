@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from models.config import ModelConfig
 from models.item_embedding import ItemEmbedding
+from models.sequential.bert4rec import BERT4Rec
 from models.sequential.sasrec import SASRec
 from models.sequential.tower import SequentialTower
+
+_TOWERS = {"sasrec": SASRec, "bert4rec": BERT4Rec}
 
 
 def build_sequential_tower(
@@ -20,4 +23,5 @@ def build_sequential_tower(
     """
     if not config.has_sequential:
         return None
-    return SASRec(items, config.sequential, config.init_stddev, seed)
+    tower = _TOWERS[config.sequential.encoder]
+    return tower(items, config.sequential, config.init_stddev, seed)

@@ -1,0 +1,112 @@
+"""BERT4Rec: a transformer that sees both sides and guesses masked items.
+
+Sun et al. 2019, as the paper's section 3.3 has it: cross-entropy of the
+masked positions against the whole catalogue. The user vector is the state of
+a [MASK] behind the newest item. [MASK] is a vector of the tower and no row of
+the item table, so it is never scored or recommended.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from models.config import SequentialConfig
+from models.item_embedding import ItemEmbedding
+from models.sequential.encoder import TransformerTower
+from models.sequential.masking import only_last, training_masks
+from models.sequential.tower import TrainingStates
+
+# Number of the stream of a step's seed that the pass for the user vectors
+# draws its dropout from.
+_USERS = 2002
+
+
+class BERT4Rec(TransformerTower):
+    """States of right-aligned sequences some of whose columns are masked.
+
+    Training masks positions of sequences of `max_length` events; inference
+    appends [MASK] to the newest `max_length - 1`. Either way there are
+    `max_length` positions, and the one to recommend for is the last.
+
+    Args:
+        items: the shared item table.
+        config: sizes and masking.
+        init_stddev: of the item table's start, which all tables' follows.
+        seed: of the start values.
+    """
+
+    def __init__(
+        self,
+        items: ItemEmbedding,
+        config: SequentialConfig,
+        init_stddev: float,
+        seed: int,
+    ) -> None:
+        super().__init__(
+            "bert4rec", items, config, config.max_length, init_stddev, seed
+        )
+        self.mask_probability = config.mask_probability
+        self.last_mask_probability = config.last_mask_probability
+        self.mask_vector = self.add_weight(
+            name="mask",
+            shape=(items.embedding_dim,),
+            initializer=tf.keras.initializers.TruncatedNormal(
+                stddev=init_stddev, seed=seed + 1
+            ),
+        )
+
+    def call(
+        self,
+        sequences: tf.Tensor,
+        masked: tf.Tensor,
+        seed: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """Encodes sequences.
+
+        Args:
+            sequences: [batch, length] int item numbers, newest in the last
+                column, 0 pads on the left; length up to max_length.
+            masked: [batch, length] bool; True hides the item of a column,
+                which then is [MASK].
+            seed: [2] int32 of this training step; None switches dropout off.
+
+        Returns:
+            [batch, length, d] float32; every column has seen all known ones.
+        """
+        known = masked | (sequences > 0)
+        shown = tf.where(masked, tf.zeros_like(sequences), sequences)
+        vectors = self.items(shown)
+        hidden = tf.cast(masked, vectors.dtype)[..., tf.newaxis]
+        vectors += hidden * self.mask_vector
+        return self.encode(vectors, known, known[:, tf.newaxis, :], seed)
+
+    def training_states(
+        self, sequences: tf.Tensor, seed: tf.Tensor
+    ) -> TrainingStates:
+        """Masked positions predict their own item; see SequentialTower.
+
+        The user vectors come from a pass of their own, in which the last
+        position alone is masked. In the pass that is trained on, the last
+        position mostly shows its item or sees a history with holes; neither
+        is what the vector means at inference, where [MASK] follows a whole
+        history. Here they are the state that is to guess the newest event
+        from all before it, as SASRec's are. TensorFlow leaves the pass out
+        where nothing reads them, as without alignment.
+        """
+        masked = training_masks(
+            sequences > 0,
+            self.mask_probability,
+            self.last_mask_probability,
+            seed,
+        )
+        places = tf.where(masked)
+        states = tf.gather_nd(self(sequences, masked, seed), places)
+        targets = tf.gather_nd(sequences, places) - 1
+        user_seed = tf.random.experimental.stateless_fold_in(seed, _USERS)
+        users = self(sequences, only_last(sequences), user_seed)[:, -1]
+        return TrainingStates(states, targets, users)
+
+    def last_state(self, histories: tf.Tensor) -> tf.Tensor:
+        """[batch, length] histories to [batch, d] user vectors (h_u)."""
+        sequences = tf.pad(histories[:, -self.max_inputs :], [[0, 0], [0, 1]])
+        return self(sequences, only_last(sequences))[:, -1]
