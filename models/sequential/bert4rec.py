@@ -4,6 +4,10 @@ Sun et al. 2019, as the paper's section 3.3 has it: cross-entropy of the
 masked positions against the whole catalogue. The user vector is the state of
 a [MASK] behind the newest item. [MASK] is a vector of the tower and no row of
 the item table, so it is never scored or recommended.
+
+States meet the item table as they are, like SASRec's. The head that Sun et al.
+put between (a dense layer with GELU) did worse on Amazon Beauty's validation:
+NDCG@10 0.0120, with a layer normalisation behind it 0.0117, without 0.0131.
 """
 
 from __future__ import annotations
