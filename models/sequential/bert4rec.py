@@ -78,6 +78,7 @@ class BERT4Rec(TransformerTower):
         packing = Packing.of(masked | (sequences > 0))
         return packing.pad(self._states(sequences, masked, packing, seed, None))
 
+    @tf.autograph.experimental.do_not_convert
     def training_states(
         self,
         sequences: tf.Tensor,
@@ -109,6 +110,7 @@ class BERT4Rec(TransformerTower):
         users = self._user_vectors(sequences, user_seed, table)
         return TrainingStates(states, targets, users)
 
+    @tf.autograph.experimental.do_not_convert
     def last_state(
         self, histories: tf.Tensor, table: tf.Tensor | None = None
     ) -> tf.Tensor:

@@ -54,6 +54,7 @@ class SASRec(TransformerTower):
         packing = Packing.of(histories > 0)
         return packing.pad(self._states(histories, packing, seed, None))
 
+    @tf.autograph.experimental.do_not_convert
     def training_states(
         self,
         sequences: tf.Tensor,
@@ -68,6 +69,7 @@ class SASRec(TransformerTower):
         targets = packing.pack(sequences[:, 1:]) - 1
         return TrainingStates(states, targets, packing.last(states))
 
+    @tf.autograph.experimental.do_not_convert
     def last_state(
         self, histories: tf.Tensor, table: tf.Tensor | None = None
     ) -> tf.Tensor:

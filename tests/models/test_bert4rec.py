@@ -17,6 +17,7 @@ from models.config import (
     TrainingConfig,
 )
 from models.create import Create, LossWeights
+from models.graph.propagation import BipartiteAdjacency, symmetric_weights
 from models.input_pipeline import Queries, Sequences
 from models.item_embedding import ItemEmbedding
 from models.schedule import Schedule
@@ -380,3 +381,27 @@ def test_one_event_per_user_has_a_loss():
     assert float(parts.local) == pytest.approx(np.log(NUM_ITEMS), abs=0.1)
     gradient = tape.gradient(parts.total, model.items.table)
     assert np.isfinite(gradient).all()
+
+
+def test_alignment_trains_the_tower_through_its_user_vectors():
+    edges = np.array([[0, 0], [0, 1], [1, 2], [2, 3], [3, 4]])
+    adjacency = BipartiteAdjacency(
+        edges, symmetric_weights(edges), 4, NUM_ITEMS
+    )
+    config = dataclasses.replace(
+        MODEL,
+        graph=GraphTowerConfig(num_layers=1),
+        alignment=AlignmentConfig(kind="barlow_twins"),
+    )
+    model = Create(config, NUM_ITEMS, adjacency, 0)
+    with tf.GradientTape() as tape:
+        parts = model.joint_loss(
+            tf.constant(np.minimum(SEQUENCES[:, 1:], NUM_ITEMS)),
+            tf.range(4),
+            tf.range(5),
+            SEED,
+            LossWeights(tf.constant(0.1), tf.constant(0.2)),
+        )
+    gradient = tape.gradient(parts.alignment, model.sequential.mask_vector)
+    assert float(parts.alignment) > 0.0
+    assert np.abs(gradient).max() > 0.0
