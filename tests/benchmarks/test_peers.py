@@ -74,7 +74,7 @@ def interactions():
 
 
 def test_cut_by_hand():
-    # b has one event up to the cut, a has four: the newest three stay
+    # 20 has one event up to the cut, 30 has four: the newest three stay
     found = cut(
         np.array([30, 10, 30, 20, 10, 30, 30, 20]),
         np.array([5, 6, 7, 5, 5, 8, 9, 6]),
@@ -82,7 +82,6 @@ def test_cut_by_hand():
         end=6,
         newest=3,
     )
-    # users 10, 30 -> 0, 1; items 5, 6, 7, 8, 9 -> 0..4
     assert found.users.tolist() == [0, 0, 1, 1, 1]
     assert found.items.tolist() == [1, 0, 2, 3, 4]
     assert found.sizes() == {
