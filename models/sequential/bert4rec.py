@@ -84,6 +84,7 @@ class BERT4Rec(TransformerTower):
         vectors += hidden * self.mask_vector
         return self.encode(vectors, known, known[:, tf.newaxis, :], seed)
 
+    @tf.autograph.experimental.do_not_convert
     def training_states(
         self, sequences: tf.Tensor, seed: tf.Tensor
     ) -> TrainingStates:
@@ -110,6 +111,7 @@ class BERT4Rec(TransformerTower):
         users = self(sequences, only_last(sequences), user_seed)[:, -1]
         return TrainingStates(states, targets, users)
 
+    @tf.autograph.experimental.do_not_convert
     def last_state(self, histories: tf.Tensor) -> tf.Tensor:
         """[batch, length] histories to [batch, d] user vectors (h_u)."""
         sequences = tf.pad(histories[:, -self.max_inputs :], [[0, 0], [0, 1]])

@@ -55,6 +55,7 @@ class SASRec(TransformerTower):
         visible = causal & known[:, tf.newaxis, :]
         return self.encode(self.items(histories), known, visible, seed)
 
+    @tf.autograph.experimental.do_not_convert
     def training_states(
         self, sequences: tf.Tensor, seed: tf.Tensor
     ) -> TrainingStates:
@@ -68,6 +69,7 @@ class SASRec(TransformerTower):
             states[:, -1],
         )
 
+    @tf.autograph.experimental.do_not_convert
     def last_state(self, histories: tf.Tensor) -> tf.Tensor:
         """[batch, length] histories to [batch, d] user vectors (h_u)."""
         return self(histories[:, -self.max_inputs :])[:, -1]
