@@ -4,6 +4,11 @@ Sun et al. 2019, as the paper's section 3.3 has it: cross-entropy of the
 masked positions against the whole catalogue. The user vector is the state of
 a [MASK] behind the newest item. [MASK] is a vector of the tower and no row of
 the item table, so it is never scored or recommended.
+
+States meet the item table as they are, like SASRec's. The head that Sun et al.
+put between (a dense layer with GELU) did no better on Amazon Beauty: validation
+NDCG@10 0.0120 within 30 epochs, 0.0117 with a layer normalisation behind it,
+0.0131 without (one seed; the standard error is about 0.0009).
 """
 
 from __future__ import annotations

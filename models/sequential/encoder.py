@@ -15,6 +15,9 @@ from models.sequential.transformer import Context, TransformerBlock
 class TransformerTower(SequentialTower):
     """Base of the towers made of transformer blocks.
 
+    Nothing in a tower branches on a tensor, so its public methods are kept
+    from AutoGraph: rewriting all layers costs seconds in every process.
+
     Args:
         name: of the layer.
         items: the shared item table.
