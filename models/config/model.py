@@ -9,6 +9,7 @@ from models.config.checks import at_least
 from models.config.graph import GraphTowerConfig
 from models.config.losses import LocalLossConfig
 from models.config.sequential import SequentialConfig
+from models.config.weights import WeightSchedule, check_weight
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,8 +30,8 @@ class ModelConfig:
     local_loss: LocalLossConfig = dataclasses.field(
         default_factory=LocalLossConfig
     )
-    global_weight: float = 0.1
-    alignment_weight: float = 0.2
+    global_weight: float | WeightSchedule = 0.1
+    alignment_weight: float | WeightSchedule = 0.2
 
     def __post_init__(self) -> None:
         at_least("embedding_dim", self.embedding_dim, 1)
@@ -39,8 +40,8 @@ class ModelConfig:
                 f"`embedding_dim` {self.embedding_dim} must be a multiple of "
                 f"`sequential.num_heads` {self.sequential.num_heads}."
             )
-        at_least("global_weight", self.global_weight, 0.0)
-        at_least("alignment_weight", self.alignment_weight, 0.0)
+        check_weight("global_weight", self.global_weight)
+        check_weight("alignment_weight", self.alignment_weight)
         if not (self.has_sequential or self.has_graph):
             raise ValueError(
                 "`sequential.encoder` and `graph.encoder` are both none: "
