@@ -85,9 +85,7 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
         if value is None and type(None) in options:
             return None
         error: SettingsError | None = None
-        for option in options:
-            if option is type(None):
-                continue
+        for option in _fitting(options, value):
             try:
                 return _convert(option, value, path)
             except SettingsError as problem:
@@ -120,6 +118,14 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
     elif hint is Any or isinstance(value, hint):
         return value
     raise _wrong(path, getattr(hint, "__name__", str(hint)), value)
+
+
+def _fitting(options: tuple[Any, ...], value: Any) -> list[Any]:
+    """Of a union those types whose message helps: groups for mappings."""
+    some = [option for option in options if option is not type(None)]
+    mapping = isinstance(value, Mapping)
+    fit = [o for o in some if dataclasses.is_dataclass(o) == mapping]
+    return fit or some
 
 
 def _wrong(path: str, expected: str, value: Any) -> SettingsError:

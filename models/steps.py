@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import tensorflow as tf
 
+from models import epoch_result
 from models.config import TrainingConfig
+from models.config.weights import weight_at
 from models.create import Create, LossParts, LossWeights
+from models.epoch_result import EpochResult, Measured
 from models.input_pipeline import (
     Sequences,
     batches_by_length,
@@ -14,19 +19,39 @@ from models.input_pipeline import (
     shuffled_batches,
     spread_over_batches,
 )
+from models.parameter_groups import (
+    SEQUENTIAL_TOWER,
+    ParameterGroup,
+    clipped,
+    parameter_groups,
+)
+from models.rates import rates_of_epoch
 
-# numbers of the order in which `Steps.joint_epoch` returns its means
-LOSSES = ("total", "local", "global", "alignment")
+# streams of random numbers
 _SEQUENCES, _EDGES, _GRAPH_EDGES = 0, 1, 2
+
+
+class _Inputs(NamedTuple):
+    """Tensors that change from epoch to epoch: no reason to compile again.
+
+    Attributes:
+        epoch: number of the epoch.
+        steps: how many of the batches to train on.
+        rates: [batches, groups] learning rates.
+        weights: of the losses.
+    """
+
+    epoch: tf.Tensor
+    steps: tf.Tensor
+    rates: tf.Tensor
+    weights: LossWeights
 
 
 class Steps(tf.Module):
     """Runs epochs of a model over data that stays on the device.
 
-    The shared item table and the user table have one optimiser, the
-    sequential tower another: Adam's bias correction of the tower then starts
-    with its own first step and not with the first step of the warm-up, while
-    the tables keep their moments across the switch.
+    Raises:
+        ValueError: there is nothing to train on.
     """
 
     def __init__(
@@ -42,25 +67,20 @@ class Steps(tf.Module):
         self._lengths = np.minimum(np.diff(sequences.offsets), length)
         self._users = tf.constant(sequences.users, tf.int32)
         self.num_edges = len(model.graph.adjacency.edges) if model.graph else 0
-        self.tables = [model.items.table]
-        if model.graph is not None:
-            self.tables.append(model.graph.users)
-        shared = {id(variable) for variable in self.tables}
-        self.tower = [
-            variable
-            for variable in (
-                model.sequential.trainable_variables if model.sequential else ()
-            )
-            if id(variable) not in shared
+        self._check_data()
+        self.groups = parameter_groups(model)
+        # what the graph's loss alone can move
+        self.table_groups = [
+            group for group in self.groups if group.name != SEQUENTIAL_TOWER
         ]
-        self._weights = LossWeights(
-            tf.constant(model.config.global_weight, tf.float32),
-            tf.constant(model.config.alignment_weight, tf.float32),
-        )
-        self.table_optimizer = _adam(config, self.tables)
-        self.tower_optimizer = _adam(config, self.tower)
 
-    def run_epoch(self, epoch: int, warmup: bool) -> dict[str, float]:
+    def run_epoch(
+        self,
+        epoch: int,
+        warmup: bool,
+        phase_epoch: int | None = None,
+        max_steps: int | None = None,
+    ) -> EpochResult:
         """Trains one epoch.
 
         Args:
@@ -68,47 +88,73 @@ class Steps(tf.Module):
                 of the data and all random draws.
             warmup: whether only the graph tower trains; without a
                 sequential tower that is always so.
-
-        Returns:
-            Mean of each of `LOSSES` over the steps.
+            phase_epoch: its number within its phase, for the schedules of
+                rates and weights; `epoch` where there is one phase.
+            max_steps: where it ends early, None after all its data.
         """
+        alone = warmup or self.model.sequential is None
+        groups = self.table_groups if alone else self.groups
+        draw = self._graph_batches if alone else self._joint_batches
+        batches = draw(epoch)
+        phase_epoch = epoch if phase_epoch is None else phase_epoch
+        whole = len(batches[0])
+        steps = whole if max_steps is None else min(whole, max_steps)
+        rates = rates_of_epoch(self.config, warmup, phase_epoch, whole)
+        weights = self.weights(0 if warmup else phase_epoch)
+        run = self._graph_epoch if alone else self._joint_epoch
+        measured = run(
+            *map(tf.constant, batches),
+            _Inputs(
+                tf.constant(epoch),
+                tf.constant(steps),
+                tf.constant(rates),
+                LossWeights(
+                    tf.constant(weights["global"], tf.float32),
+                    tf.constant(weights["alignment"], tf.float32),
+                ),
+            ),
+        )
+        last = {g.name: float(rates[steps - 1, g.column]) for g in groups}
+        return epoch_result.result(measured, steps, last, weights)
+
+    def weights(self, phase_epoch: int) -> dict[str, float]:
+        """Of the losses in an epoch of the main phase, 0: in the warm-up."""
+        config = self.model.config
+        return {
+            "global": weight_at(config.global_weight, phase_epoch),
+            "alignment": weight_at(config.alignment_weight, phase_epoch),
+        }
+
+    def restart_table_moments(self) -> None:
+        """Starts Adam of both tables anew."""
+        for group in self.table_groups:
+            group.restart_moments()
+
+    def _graph_batches(self, epoch: int) -> list[np.ndarray]:
+        size, seed = self.model.config.graph.batch_size, self.config.seed
+        return [
+            shuffled_batches(self.num_edges, size, seed, epoch, _GRAPH_EDGES)
+        ]
+
+    def _joint_batches(self, epoch: int) -> list[np.ndarray]:
         seed = self.config.seed
-        number = tf.constant(epoch)
-        if warmup or self.model.sequential is None:
-            batches = shuffled_batches(
-                self.num_edges,
-                self.model.config.graph.batch_size,
-                seed,
-                epoch,
-                _GRAPH_EDGES,
-            )
-            means = self._graph_epoch(tf.constant(batches), number)
-        else:
-            order = shuffled_batches(
-                len(self._lengths),
-                self.config.batch_size,
-                seed,
-                epoch,
-                _SEQUENCES,
-            )
-            if self.config.batch_by_length:
-                order = batches_by_length(order, self._lengths, seed, epoch)
-            # every edge once per epoch, spread evenly over the steps
-            edges = spread_over_batches(
-                self.num_edges, len(order), seed, epoch, _EDGES
-            )
-            means = self._joint_epoch(
-                tf.constant(order), tf.constant(edges), number
-            )
-        return dict(zip(LOSSES, (float(mean) for mean in means), strict=True))
+        order = shuffled_batches(
+            len(self._lengths), self.config.batch_size, seed, epoch, _SEQUENCES
+        )
+        if self.config.batch_by_length:
+            order = batches_by_length(order, self._lengths, seed, epoch)
+        # every edge once per epoch, spread evenly over the steps
+        edges = spread_over_batches(
+            self.num_edges, len(order), seed, epoch, _EDGES
+        )
+        return [order, edges]
 
     @tf.function(reduce_retracing=True)
     def _joint_epoch(
-        self, order: tf.Tensor, edges: tf.Tensor, epoch: tf.Tensor
-    ) -> tf.Tensor:
-        sums = tf.zeros([len(LOSSES)])
-        steps = tf.shape(order)[0]
-        for step in tf.range(steps):
+        self, order: tf.Tensor, edges: tf.Tensor, inputs: _Inputs
+    ) -> Measured:
+        measured = epoch_result.nothing(inputs.steps)
+        for step in tf.range(inputs.steps):
             users = tf.boolean_mask(order[step], order[step] >= 0)
             batch = tf.gather(self._sequences, users)
             if self.config.batch_by_length:
@@ -121,36 +167,32 @@ class Steps(tf.Module):
                     batch,
                     tf.gather(self._users, users),
                     edges[step],
-                    self._step_seed(epoch, step),
-                    self._weights,
+                    self._step_seed(inputs.epoch, step),
+                    inputs.weights,
                 )
-            variables = self.tables + self.tower
-            gradients = _dense(tape.gradient(parts.total, variables))
-            gradients, _ = tf.clip_by_global_norm(
-                gradients, self.config.clip_norm
+            norm = self._update(tape, parts, self.groups, inputs.rates[step])
+            measured = epoch_result.add(
+                measured, parts, norm, self.config.clip_norm, step
             )
-            split = len(self.tables)
-            self._apply(self.table_optimizer, gradients[:split], self.tables)
-            self._apply(self.tower_optimizer, gradients[split:], self.tower)
-            sums += _stack(parts)
-        return sums / tf.cast(steps, tf.float32)
+        return measured
 
     @tf.function(reduce_retracing=True)
-    def _graph_epoch(self, edges: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
-        sums = tf.zeros([len(LOSSES)])
-        steps = tf.shape(edges)[0]
-        for step in tf.range(steps):
+    def _graph_epoch(self, edges: tf.Tensor, inputs: _Inputs) -> Measured:
+        measured = epoch_result.nothing(inputs.steps)
+        for step in tf.range(inputs.steps):
             with tf.GradientTape() as tape:
                 parts = self.model.graph_loss(
-                    edges[step], self._step_seed(epoch, step), self._weights
+                    edges[step],
+                    self._step_seed(inputs.epoch, step),
+                    inputs.weights,
                 )
-            gradients = _dense(tape.gradient(parts.total, self.tables))
-            gradients, _ = tf.clip_by_global_norm(
-                gradients, self.config.clip_norm
+            norm = self._update(
+                tape, parts, self.table_groups, inputs.rates[step]
             )
-            self._apply(self.table_optimizer, gradients, self.tables)
-            sums += _stack(parts)
-        return sums / tf.cast(steps, tf.float32)
+            measured = epoch_result.add(
+                measured, parts, norm, self.config.clip_norm, step
+            )
+        return measured
 
     def _step_seed(self, epoch: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         """[2] int32, different for every step of a fit."""
@@ -158,42 +200,45 @@ class Steps(tf.Module):
             tf.stack([tf.constant(self.config.seed), epoch]), step
         )
 
-    def _apply(
+    def _update(
         self,
-        optimizer: tf.keras.optimizers.legacy.Optimizer,
-        gradients: list[tf.Tensor],
-        variables: list[tf.Variable],
-    ) -> None:
-        if self.config.weight_decay:
-            rate = self.config.learning_rate * self.config.weight_decay
-            for variable in variables:
-                variable.assign_sub(rate * variable)
-        optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        tape: tf.GradientTape,
+        parts: LossParts,
+        groups: list[ParameterGroup],
+        rates: tf.Tensor,
+    ) -> tf.Tensor:
+        """Moves the groups; returns the gradient's length before clipping."""
+        variables = [v for group in groups for v in group.trained]
+        gradients, norm = clipped(
+            tape.gradient(
+                parts.total,
+                variables,
+                unconnected_gradients=tf.UnconnectedGradients.ZERO,
+            ),
+            self.config.clip_norm,
+        )
+        own = iter(gradients)
+        for group in groups:
+            group.apply(
+                [next(own) for _ in group.trained],
+                rates[group.column],
+                self.config.weight_decay,
+            )
+        return norm
 
-
-def _dense(gradients: list) -> list[tf.Tensor]:
-    """One tensor each: the norm of slices is wrong where rows repeat."""
-    return [tf.convert_to_tensor(gradient) for gradient in gradients]
-
-
-def _adam(
-    config: TrainingConfig, variables: list[tf.Variable]
-) -> tf.keras.optimizers.legacy.Adam:
-    """Adam with its slots created: inside a compiled loop it is too late.
-
-    The legacy class runs one fused operation per variable; the newer one
-    builds the update of many small ones, which costs on large tables.
-    """
-    optimizer = tf.keras.optimizers.legacy.Adam(
-        config.learning_rate, epsilon=1e-8
-    )
-    optimizer.apply_gradients(
-        [(tf.zeros_like(variable), variable) for variable in variables]
-    )
-    # the zero step has moved nothing; it must not count either
-    optimizer.iterations.assign(0)
-    return optimizer
-
-
-def _stack(parts: LossParts) -> tf.Tensor:
-    return tf.stack([parts.total, parts.local, parts.global_, parts.alignment])
+    def _check_data(self) -> None:
+        if self.model.graph is not None and not self.num_edges:
+            raise ValueError(
+                "The graph of this fit has no edge to train on. Use more "
+                "data, or set `model.graph.encoder` to none."
+            )
+        if self.model.sequential is None:
+            return
+        longest = self._lengths.max(initial=0)
+        if longest < 2:
+            raise ValueError(
+                "No history to train on has two events, so there is no next "
+                f"item to predict: {len(self._lengths)} histories, the "
+                f"longest has {longest}. Use more data, or set "
+                "`model.sequential.encoder` to none."
+            )

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
 import os
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,17 +11,22 @@ import tensorflow as tf
 
 from models.config import ModelConfig, TrainingConfig
 from models.create import Create
+from models.fit_state import FitState
 from models.graph.propagation import BipartiteAdjacency
 from models.input_pipeline import Queries, Sequences
-from models.schedule import WARMUP, Schedule
-from models.steps import LOSSES, Steps
-from models.validation import validation_ndcg
-
-_NDCG = "validation_ndcg_at_10"
-
-
-class TrainingDivergedError(RuntimeError):
-    """A loss became infinite or not a number."""
+from models.one_epoch import run_epoch
+from models.plan import plan
+from models.progress import progress_line, switch_line
+from models.schedule import (
+    GRAPH,
+    GRAPH_NDCG,
+    JOINT,
+    NDCG,
+    WARMUP,
+    Record,
+    Schedule,
+)
+from models.steps import Steps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,15 +50,20 @@ class FitResult:
 
     Attributes:
         model: in the state after the last epoch.
-        epochs: one mapping per epoch: epoch, phase, loss, losses,
-            validation_ndcg_at_10 (None where not measured), seconds.
-        best_epoch: joint epoch with the highest validation NDCG@10, None
-            without validation.
+        epochs: one mapping per epoch: epoch, phase, steps, loss, losses,
+            weights (of the losses), learning_rates (of the last step, by
+            trained group), gradient_norm (mean, before clipping),
+            clipped_share (of the steps), validation_ndcg_at_10 and
+            graph_validation_ndcg_at_10 (None where not measured), seconds.
+        best_epoch: epoch after the warm-up with the highest validation
+            NDCG@10, None without validation.
+        plan: of each phase what was trained, see `models.plan.plan`.
     """
 
     model: Create
-    epochs: list[dict[str, Any]]
+    epochs: list[Record]
     best_epoch: int | None
+    plan: list[dict[str, Any]]
 
 
 def fit(
@@ -83,8 +90,15 @@ def fit(
         report: takes one line per epoch.
 
     Raises:
-        TrainingDivergedError: a loss is not finite.
+        TrainingDivergedError: a loss is not finite, or grows.
+        ValueError: there is nothing to train on, or nothing to validate
+            the warm-up on.
     """
+    if schedule.warmup_patience is not None and period.queries is None:
+        raise ValueError(
+            "`training.warmup_patience` looks at the validation of the "
+            f"graph, but the fit {name!r} has no validation queries."
+        )
     model = Create(
         model_config,
         period.sequences.num_items,
@@ -92,21 +106,30 @@ def fit(
         config.seed,
     )
     steps = Steps(model, config, period.sequences)
-    state = _State(steps, checkpoint_dir)
+    state = FitState(steps, checkpoint_dir)
     if state.epochs:
         report(f"[{name}] resumed after epoch {len(state.epochs)}")
     writer = tf.summary.create_file_writer(log_dir) if log_dir else None
     for record in state.epochs:
         _write_scalars(writer, record)
-    while not _finished(schedule, state.epochs):
-        record = _run_epoch(name, steps, schedule, period, state.epochs)
+    while epoch := schedule.next_epoch(state.epochs):
+        if epoch.phase != WARMUP and epoch.phase_epoch == 1 < epoch.number:
+            report(switch_line(name, schedule, state.epochs, steps))
+            if config.restart_table_moments:
+                steps.restart_table_moments()
+        record = run_epoch(
+            name, steps, schedule, period.queries, state.epochs, epoch
+        )
         state.append(record)
         _write_scalars(writer, record)
         report(progress_line(name, schedule, state.epochs))
     if writer:
         writer.close()
     return FitResult(
-        model, state.epochs, schedule.best_epoch(_validation(state.epochs))
+        model,
+        state.epochs,
+        schedule.best_epoch(state.epochs),
+        plan(schedule, state.epochs, steps),
     )
 
 
@@ -139,7 +162,6 @@ def select_and_refit(
             "No validation user is left between the two cuts; move the "
             "validation cut or use more data."
         )
-    has_warmup = model_config.has_graph and model_config.has_sequential
 
     def run(name: str, period: Period, schedule: Schedule) -> FitResult:
         return fit(
@@ -153,125 +175,37 @@ def select_and_refit(
             report,
         )
 
-    selection = run(
-        "selection", train, Schedule.of_selection(config, has_warmup)
+    schedule = Schedule.of_selection(
+        config,
+        has_warmup=model_config.has_graph and model_config.has_sequential,
+        graph_steps=_graph_steps(model_config, train),
+        main_phase=JOINT if model_config.has_sequential else GRAPH,
     )
-    if selection.best_epoch is None:
-        raise ValueError("Selection ended without a validated joint epoch.")
+    selection = run("selection", train, schedule)
+    refit_schedule = schedule.of_refit(
+        config, selection.epochs, _graph_steps(model_config, train_validation)
+    )
     report(
         f"[selection] best epoch {selection.best_epoch}; refit on train + "
-        "validation for as many epochs"
+        f"validation for as many epochs{_warmup_again(refit_schedule)}"
     )
-    refit = run(
-        "refit",
-        train_validation,
-        Schedule.of_refit(config, has_warmup, selection.best_epoch),
-    )
-    return selection, refit
+    return selection, run("refit", train_validation, refit_schedule)
 
 
-def progress_line(
-    name: str, schedule: Schedule, epochs: list[dict[str, Any]]
-) -> str:
-    """What a person sees of the newest epoch."""
-    record = epochs[-1]
-    number = record["epoch"]
-    losses = ", ".join(f"{k} {v:.4f}" for k, v in record["losses"].items())
-    parts = [
-        f"[{name}] epoch {number}/{schedule.last_epoch} {record['phase']}",
-        f"loss {record['loss']:.4f} ({losses})",
-    ]
-    if record[_NDCG] is not None:
-        parts.append(f"val NDCG@10 {record[_NDCG]:.4f}")
-        best = schedule.best_epoch(_validation(epochs))
-        if best is not None:
-            value = _validation(epochs)[best]
-            parts.append(f"best {value:.4f} at {best}")
-    left = (schedule.last_epoch - number) * record["seconds"]
-    parts.append(f"{record['seconds']:.1f} s")
-    bound = "at most " if schedule.patience else ""
-    parts.append(f"left {bound}{int(left) // 60}m{int(left) % 60:02d}s")
-    return "  ".join(parts)
+def _graph_steps(config: ModelConfig, period: Period) -> int:
+    """Steps of a pass over the edges, 0 without a graph."""
+    if period.adjacency is None:
+        return 0
+    return -(-len(period.adjacency.edges) // config.graph.batch_size)
 
 
-class _State:
-    """Everything a fit needs to continue, saved after every epoch."""
-
-    def __init__(self, steps: Steps, directory: str | None) -> None:
-        self.epochs: list[dict[str, Any]] = []
-        self._json = tf.Variable("[]", dtype=tf.string, shape=[])
-        self._manager: tf.train.CheckpointManager | None = None
-        if directory is None:
-            return
-        checkpoint = tf.train.Checkpoint(
-            model=steps.model,
-            table_optimizer=steps.table_optimizer,
-            tower_optimizer=steps.tower_optimizer,
-            epochs=self._json,
-        )
-        # two are kept: a kill while one is written leaves the other
-        self._manager = tf.train.CheckpointManager(
-            checkpoint, directory, max_to_keep=2
-        )
-        if self._manager.latest_checkpoint:
-            checkpoint.restore(
-                self._manager.latest_checkpoint
-            ).assert_consumed()
-            self.epochs = json.loads(self._json.numpy())
-
-    def append(self, record: dict[str, Any]) -> None:
-        self.epochs.append(record)
-        if self._manager is not None:
-            self._json.assign(json.dumps(self.epochs))
-            self._manager.save(checkpoint_number=record["epoch"])
-
-
-def _run_epoch(
-    name: str,
-    steps: Steps,
-    schedule: Schedule,
-    period: Period,
-    epochs: list[dict[str, Any]],
-) -> dict[str, Any]:
-    started = time.monotonic()
-    number = len(epochs) + 1
-    phase = schedule.phase(number)
-    losses = steps.run_epoch(number, warmup=phase == WARMUP)
-    for part, value in losses.items():
-        if not math.isfinite(value):
-            raise TrainingDivergedError(
-                f"[{name}] epoch {number}: the {part} loss is {value}. Lower "
-                f"`training.learning_rate` ({steps.config.learning_rate}) or "
-                f"`training.clip_norm` ({steps.config.clip_norm})."
-            )
-    ndcg = None
-    if period.queries is not None and (
-        number % steps.config.validate_every == 0
-        or number == schedule.last_epoch
-    ):
-        ndcg = validation_ndcg(steps.model, period.queries)
-    return {
-        "epoch": number,
-        "phase": phase,
-        "loss": losses["total"],
-        "losses": {part: losses[part] for part in LOSSES[1:]},
-        _NDCG: ndcg,
-        "seconds": time.monotonic() - started,
-    }
-
-
-def _validation(epochs: list[dict[str, Any]]) -> dict[int, float]:
-    return {
-        record["epoch"]: record[_NDCG]
-        for record in epochs
-        if record[_NDCG] is not None
-    }
-
-
-def _finished(schedule: Schedule, epochs: list[dict[str, Any]]) -> bool:
-    return bool(epochs) and schedule.stops_after(
-        len(epochs), _validation(epochs)
-    )
+def _warmup_again(refit: Schedule) -> str:
+    """How long the warm-up of a refit is."""
+    if refit.warmup_steps is not None:
+        return f", after {refit.warmup_steps} warm-up steps as before"
+    if refit.warmup_epochs:
+        return f", {refit.warmup_epochs} of them warm-up as before"
+    return ""
 
 
 def _write_scalars(
@@ -283,7 +217,12 @@ def _write_scalars(
         tf.summary.scalar("loss/total", record["loss"])
         for part, value in record["losses"].items():
             tf.summary.scalar(f"loss/{part}", value)
-        if record[_NDCG] is not None:
-            tf.summary.scalar(_NDCG, record[_NDCG])
+        for part, weight in record["weights"].items():
+            tf.summary.scalar(f"weight/{part}", weight)
+        for group, rate in record["learning_rates"].items():
+            tf.summary.scalar(f"learning_rate/{group}", rate)
+        for key in ("gradient_norm", "clipped_share", NDCG, GRAPH_NDCG):
+            if record[key] is not None:
+                tf.summary.scalar(key, record[key])
         tf.summary.scalar("seconds", record["seconds"])
     writer.flush()

@@ -6,6 +6,7 @@ from models.config.losses import LocalLossConfig, ScalableCrossEntropyConfig
 from models.config.model import ModelConfig
 from models.config.sequential import SequentialConfig
 from models.config.training import TrainingConfig
+from models.config.weights import WeightSchedule
 
 __all__ = [
     "AlignmentConfig",
@@ -16,4 +17,5 @@ __all__ = [
     "SequentialConfig",
     "TrainingConfig",
     "UltraGCNConfig",
+    "WeightSchedule",
 ]

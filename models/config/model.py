@@ -9,6 +9,7 @@ from models.config.checks import at_least, one_of
 from models.config.graph import GraphTowerConfig
 from models.config.losses import LocalLossConfig
 from models.config.sequential import SequentialConfig
+from models.config.weights import WeightSchedule, check_weight
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,8 +35,8 @@ class ModelConfig:
     local_loss: LocalLossConfig = dataclasses.field(
         default_factory=LocalLossConfig
     )
-    global_weight: float = 0.1
-    alignment_weight: float = 0.2
+    global_weight: float | WeightSchedule = 0.1
+    alignment_weight: float | WeightSchedule = 0.2
 
     def __post_init__(self) -> None:
         at_least("embedding_dim", self.embedding_dim, 1)
@@ -44,8 +45,8 @@ class ModelConfig:
                 f"`embedding_dim` {self.embedding_dim} must be a multiple of "
                 f"`sequential.num_heads` {self.sequential.num_heads}."
             )
-        at_least("global_weight", self.global_weight, 0.0)
-        at_least("alignment_weight", self.alignment_weight, 0.0)
+        check_weight("global_weight", self.global_weight)
+        check_weight("alignment_weight", self.alignment_weight)
         one_of("item_vectors", self.item_vectors, "table", "propagated")
         if self.item_vectors == "propagated" and (
             self.graph.encoder != "lightgcn" or not self.graph.num_layers

@@ -16,16 +16,16 @@ from models.config import (
     TrainingConfig,
 )
 from models.create import Create
+from models.divergence import TrainingDivergedError
 from models.graph.negatives import NegativeSampler
 from models.graph.propagation import BipartiteAdjacency, symmetric_weights
 from models.input_pipeline import Queries, Sequences
+from models.progress import progress_line
 from models.schedule import Schedule
 from models.steps import Steps
 from models.training import (
     Period,
-    TrainingDivergedError,
     fit,
-    progress_line,
     select_and_refit,
 )
 

@@ -1,0 +1,76 @@
+"""One epoch of a fit: training, checks, validation, its record."""
+
+from __future__ import annotations
+
+import time
+
+from models.divergence import check_finite, check_growth
+from models.epoch_result import LOSSES
+from models.input_pipeline import Queries
+from models.schedule import GRAPH_NDCG, NDCG, WARMUP, Epoch, Record, Schedule
+from models.steps import Steps
+from models.validation import graph_validation_ndcg, validation_ndcg
+
+
+def run_epoch(
+    name: str,
+    steps: Steps,
+    schedule: Schedule,
+    queries: Queries | None,
+    epochs: list[Record],
+    epoch: Epoch,
+) -> Record:
+    """Trains, checks and validates one epoch.
+
+    Args:
+        name: of the fit.
+        steps: what is trained.
+        schedule: decides with `epochs` what is validated.
+        queries: validation, None for none.
+        epochs: records of the epochs before.
+        epoch: what to train.
+
+    Raises:
+        TrainingDivergedError: a loss is not finite, or grows.
+    """
+    started = time.monotonic()
+    warmup = epoch.phase == WARMUP
+    result = steps.run_epoch(
+        epoch.number, warmup, epoch.phase_epoch, epoch.max_steps
+    )
+    settings = steps.model.config, steps.config
+    check_finite(name, epoch.number, result.not_finite, *settings, warmup)
+    record = {
+        "epoch": epoch.number,
+        "phase": epoch.phase,
+        "steps": result.steps,
+        "loss": result.losses["total"],
+        "losses": {part: result.losses[part] for part in LOSSES[1:]},
+        "weights": result.weights,
+        "learning_rates": result.rates,
+        "gradient_norm": result.gradient_norm,
+        "clipped_share": result.clipped_share,
+    }
+    check_growth(name, [*epochs, record], *settings)
+    record |= _validate(steps, schedule, queries, epochs, epoch)
+    return {**record, "seconds": time.monotonic() - started}
+
+
+def _validate(
+    steps: Steps,
+    schedule: Schedule,
+    queries: Queries | None,
+    epochs: list[Record],
+    epoch: Epoch,
+) -> dict[str, float | None]:
+    """NDCG@10 by the model, and by its graph where the warm-up asks."""
+    values: dict[str, float | None] = {NDCG: None, GRAPH_NDCG: None}
+    due = epoch.number % steps.config.validate_every == 0
+    if queries is None or not (
+        due or epoch.number == schedule.last_epoch(epochs)
+    ):
+        return values
+    values[NDCG] = validation_ndcg(steps.model, queries)
+    if epoch.phase == WARMUP and schedule.warmup_patience is not None:
+        values[GRAPH_NDCG] = graph_validation_ndcg(steps.model, queries)
+    return values

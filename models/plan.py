@@ -1,0 +1,106 @@
+"""What is trained and what is frozen in each phase of a fit, as a record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from models.config import ModelConfig
+from models.rates import base_rates
+from models.schedule import WARMUP, Record, Schedule
+from models.steps import Steps
+
+
+def plan(
+    schedule: Schedule, epochs: Sequence[Record], steps: Steps
+) -> list[dict[str, Any]]:
+    """One mapping per phase of a fit that has ended.
+
+    Args:
+        schedule: what was planned.
+        epochs: records of what was done.
+        steps: the parameter groups.
+
+    Returns:
+        Of each phase in order: `phase`; `trained` groups, each with `group`,
+        `parameters`, `learning_rate` (as set) and `last_learning_rate` (of
+        the last step); `frozen` groups with `group` and `parameters`;
+        `weights`, for each loss that is trained the first and the last;
+        `planned`: `epochs` (most), `steps` and `patience`, None where they
+        end nothing; `done`: `epochs` and `steps`; `ended_by`: `epochs`,
+        `steps` or `patience`.
+    """
+    phases = dict.fromkeys(record["phase"] for record in epochs)
+    return [
+        {
+            **_groups([e for e in epochs if e["phase"] == phase], steps),
+            **_length([e for e in epochs if e["phase"] == phase], schedule),
+        }
+        for phase in phases
+    ]
+
+
+def _groups(epochs: Sequence[Record], steps: Steps) -> dict[str, Any]:
+    """The part of a phase that says what is trained, and how fast."""
+    first, last = epochs[0], epochs[-1]
+    base = base_rates(steps.config, first["phase"] == WARMUP)
+    trained, frozen = [], []
+    for group in steps.groups:
+        size = {"group": group.name, "parameters": group.num_parameters}
+        rate = last["learning_rates"].get(group.name)
+        if rate is None:
+            frozen.append(size)
+            continue
+        size |= {
+            "learning_rate": base[group.name],
+            "last_learning_rate": rate,
+        }
+        trained.append(size)
+    weights = {
+        loss: [first["weights"].get(loss, 1.0), last["weights"].get(loss, 1.0)]
+        for loss in _losses(first["phase"], steps.model.config)
+    }
+    return {
+        "phase": first["phase"],
+        "trained": trained,
+        "frozen": frozen,
+        "weights": weights,
+    }
+
+
+def _losses(phase: str, config: ModelConfig) -> list[str]:
+    """The parts of the loss that a phase trains."""
+    if phase == WARMUP or not config.has_sequential:
+        return ["global"]
+    if not config.has_graph:
+        return ["local"]
+    aligned = config.alignment.kind != "none"
+    return ["local", "global", *(["alignment"] if aligned else [])]
+
+
+def _length(epochs: Sequence[Record], schedule: Schedule) -> dict[str, Any]:
+    """The part of a phase that says how long it was to be, and was."""
+    most, steps, patience = (
+        schedule.main_epochs,
+        None,
+        schedule.patience,
+    )
+    if epochs[0]["phase"] == WARMUP:
+        most, steps, patience = (
+            schedule.warmup_epochs,
+            schedule.warmup_steps,
+            schedule.warmup_patience,
+        )
+    ended_by = "epochs"
+    if steps is not None:
+        ended_by = "steps"
+    elif len(epochs) < most:
+        ended_by = "patience"
+    return {
+        "planned": {"epochs": most, "steps": steps, "patience": patience},
+        "done": {
+            "epochs": len(epochs),
+            "steps": sum(record["steps"] for record in epochs),
+        },
+        "ended_by": ended_by,
+    }

@@ -1,0 +1,57 @@
+"""What a person sees of a fit: a line per epoch, and one at the switch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from models.parameter_groups import NAMES, SEQUENTIAL_TOWER
+from models.schedule import GRAPH_NDCG, NDCG, Record, Schedule
+from models.steps import Steps
+
+# share of clipped steps from which the line mentions them
+_CLIPPED = 0.05
+
+
+def progress_line(
+    name: str, schedule: Schedule, epochs: Sequence[Record]
+) -> str:
+    """What a person sees of the newest epoch."""
+    record = epochs[-1]
+    number, last = record["epoch"], schedule.last_epoch(epochs)
+    losses = ", ".join(f"{k} {v:.4f}" for k, v in record["losses"].items())
+    parts = [
+        f"[{name}] epoch {number}/{last} {record['phase']}",
+        f"loss {record['loss']:.4f} ({losses})",
+    ]
+    if record["clipped_share"] >= _CLIPPED:
+        parts.append(f"clipped {100 * record['clipped_share']:.0f} %")
+    if record.get(GRAPH_NDCG) is not None:
+        parts.append(f"graph NDCG@10 {record[GRAPH_NDCG]:.4f}")
+    if record[NDCG] is not None:
+        parts.append(f"val NDCG@10 {record[NDCG]:.4f}")
+        best = schedule.best_epoch(epochs)
+        if best is not None:
+            value = epochs[best - 1][NDCG]
+            parts.append(f"best {value:.4f} at {best}")
+    left = (last - number) * record["seconds"]
+    parts.append(f"{record['seconds']:.1f} s")
+    bound = "at most " if schedule.patience else ""
+    parts.append(f"left {bound}{int(left) // 60}m{int(left) % 60:02d}s")
+    return "  ".join(parts)
+
+
+def switch_line(
+    name: str, schedule: Schedule, epochs: Sequence[Record], steps: Steps
+) -> str:
+    """Says at the end of the warm-up what ends and what starts."""
+    done = sum(record["steps"] for record in epochs)
+    tower = next(g for g in steps.groups if g.name == SEQUENTIAL_TOWER)
+    rest = " and ".join(NAMES[group.name] for group in steps.table_groups)
+    moments = "anew" if steps.config.restart_table_moments else "on"
+    bound = "at most " if schedule.patience else ""
+    return (
+        f"[{name}] switch: the graph's warm-up ends after {len(epochs)} "
+        f"epochs ({done} steps); joint training starts, {bound}"
+        f"{schedule.main_epochs} epochs: + {NAMES[tower.name]} "
+        f"({tower.num_parameters:,} parameters); {rest} go {moments}"
+    )
