@@ -80,7 +80,7 @@ class OurEpochs:
         """Trains the next epoch."""
         self._epoch += 1
         started, cpu_started = time.perf_counter(), time.process_time()
-        losses = self._steps.run_epoch(self._epoch, self._warmup)
+        losses = self._steps.run_epoch(self._epoch, self._warmup).losses
         return Epoch(
             time.perf_counter() - started,
             time.process_time() - cpu_started,
