@@ -12,12 +12,13 @@ training step.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 import scipy.sparse as sp
 
-# rows of G that are held at a time
-_BLOCK = 4096
+# most entries of G that are held at a time: some 200 MiB while they are sorted
+MAX_ENTRIES = 1 << 22
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +44,7 @@ def item_neighbors(
     num_items: int,
     count: int,
     include_self: bool = True,
+    max_entries: int = MAX_ENTRIES,
 ) -> ItemNeighbors:
     """The `count` heaviest neighbours of every item.
 
@@ -53,6 +55,7 @@ def item_neighbors(
         num_items: item nodes.
         count: K; items with fewer co-occurring items have fewer.
         include_self: whether an item may be its own neighbour.
+        max_entries: of G, held at a time; one row may have more.
     """
     matrix = sp.csr_matrix(
         (np.ones(len(users), np.float64), (items, users)),
@@ -64,8 +67,8 @@ def item_neighbors(
     outer = 1.0 / np.sqrt(totals + 1.0)
     inner = np.sqrt(totals + 1.0) / np.maximum(totals, 1.0)
     parts = []
-    for start in range(0, num_items, _BLOCK):
-        block = (matrix[start : start + _BLOCK] @ columns).tocoo()
+    for start, stop in _blocks(totals, max_entries):
+        block = (matrix[start:stop] @ columns).tocoo()
         rows, cols = block.row.astype(np.int64), block.col.astype(np.int64)
         rows += start
         weights = block.data * inner[rows] * outer[cols]
@@ -77,6 +80,19 @@ def item_neighbors(
         np.concatenate(column) for column in zip(*parts, strict=True)
     )
     return ItemNeighbors(sources, targets, omegas.astype(np.float32))
+
+
+def _blocks(totals: np.ndarray, max_entries: int) -> Iterator[tuple[int, int]]:
+    """Ranges of rows of G; a row has at most its sum and num_items entries."""
+    num_items = len(totals)
+    ends = np.cumsum(np.minimum(totals, num_items))
+    start = 0
+    while start < num_items:
+        before = ends[start - 1] if start else 0
+        stop = np.searchsorted(ends, before + max_entries, side="right")
+        stop = max(int(stop), start + 1)
+        yield start, stop
+        start = stop
 
 
 def _heaviest(

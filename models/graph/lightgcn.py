@@ -90,6 +90,8 @@ class LightGCN(GraphTower):
         Such a user's E(0) is 0 and its E(k+1) the sum of its items' E(k)
         over the square roots of both degrees. Its own degree scales all
         layers alike and is left out; with 0 layers the plain items remain.
+        `normalize_layers` is kept on the items' side only: the length of a
+        user's layer is no sum over its items.
         """
         _, layers = self._layers(None)
         items = tf.add_n(layers) / float(len(layers))

@@ -74,7 +74,11 @@ class UltraGCN(GraphTower):
     def loss(
         self, vectors: NodeVectors, edges: tf.Tensor, seed: tf.Tensor
     ) -> tf.Tensor:
-        """L_O + lambda L_C + gamma L_I and L2; see GraphTower."""
+        """L_O + lambda L_C + gamma L_I and L2; see GraphTower.
+
+        Negatives are uniform, as in UltraGCN's code, which does not check
+        them either; per_edge draws the user's own items once more.
+        """
         weights = self.config.ultragcn
         users, positives = self.pairs(edges)
         shared = self.config.negatives == "shared"

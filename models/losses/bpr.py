@@ -68,6 +68,8 @@ def bpr_against_all(
 
     total = tf.zeros([], users.dtype)
     for start in tf.range(0, pairs, piece):
+        # pieces side by side would hold their scores side by side
+        tf.autograph.experimental.set_loop_options(parallel_iterations=1)
         stop = tf.minimum(start + piece, pairs)
         total += summed(users[start:stop], positive[start:stop], columns)
     count = tf.cast(pairs, users.dtype) * tf.cast(num_items, users.dtype)

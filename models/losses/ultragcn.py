@@ -7,9 +7,16 @@
     L_I = sum over neighbours j of i of omega_ij softplus(-s_uj)
 
 w1 and w3 alone give L_O; w2 and w4 are the constraint L_C with its lambda.
-CREATE's gamma, the weight of L_I, is called lambda in UltraGCN's own code,
-whose gamma is the L2 weight. All terms are means over the edges of the step:
-UltraGCN's code sums, so its learning rate and L2 belong to its batch size.
+The names clash: in both papers' formulas gamma weighs L_I (`item_weight`
+here); in UltraGCN's own code lambda does, and gamma there is the weight of
+L2 (`model.graph.l2` here).
+
+All terms are means over the edges of the step, where UltraGCN's code has sums:
+ours is that loss over the number of edges, so that neither the gradient's
+length (`training.clip_norm`) nor a learning rate belongs to a batch size.
+Adam's step takes no notice of the factor. L2 is of the vectors that the step
+uses, per edge too, as in LightGCN, where UltraGCN's code takes all of both
+tables.
 """
 
 from __future__ import annotations
