@@ -78,12 +78,12 @@ def _group(group: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _rate(group: Mapping[str, Any]) -> str:
-    """The rate as set, and where it ended if it was scheduled."""
+    """The rate as set, and that of the last step where it was scheduled."""
     rate, last = group["learning_rate"], group["last_learning_rate"]
     # the last one comes back from single precision
     if abs(last - rate) <= 1e-6 * rate:
         return f"{rate:g}"
-    return f"{rate:g}, at the end {last:.3g}"
+    return f"{rate:g} to {last:.2g}"
 
 
 def _change(first: float, last: float) -> str:

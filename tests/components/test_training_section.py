@@ -104,7 +104,7 @@ def test_the_plan_in_words():
     assert warmup["planned"] == "at most 9 epochs, patience 2"
     assert warmup["done"] == "4 epochs, 1,000 steps; ended by patience"
     assert joint["phase"] == "Joint training"
-    assert joint["trained"][1]["rate"] == "0.03, at the end 0.0025"
+    assert joint["trained"][1]["rate"] == "0.03 to 0.0025"
     assert joint["weights"] == ["local 1", "global 0.5 to 0.1", "alignment 0.2"]
     assert joint["done"] == "25 epochs, 50 steps"
     assert cut["planned"] == "10 steps"
