@@ -9,7 +9,7 @@ from models.epoch_result import GRADIENT_NORM, LOSSES
 from models.schedule import WARMUP, Record
 
 # A loss has diverged when it lies this many times its size in the first
-# epoch of the phase above where it started, in so many epochs in a row.
+# step of the phase above where it started, in so many epochs in a row.
 GROWTH = 9.0
 EPOCHS = 3
 # Smaller first losses count as so large.
@@ -68,13 +68,14 @@ def check_growth(
 ) -> None:
     """Raises where the total loss has grown in several epochs in a row.
 
-    The total of an epoch is compared with what the parts of the first epoch
+    The total of an epoch is compared with what the parts of the first step
     of its phase make with the same weights, so that a scheduled weight moves
     no limit. Training minimises this very sum: a healthy run can stand still
-    or give one part up for another, but not end far above the mean of its
-    first epoch, which holds the untrained start. A part may be negative (as
-    mutual information is), so growth is measured by the parts' sizes; first
-    losses near 0, as on a handful of events, count as 0.1.
+    or give one part up for another, but the mean of an epoch does not lie
+    far above the untrained start, where the local loss is about the
+    logarithm of the catalogue. A part may be negative (as mutual information
+    is), so growth is measured by the parts' sizes; first losses near 0, as
+    on a handful of events, count as 0.1.
 
     Args:
         name: of the fit.
@@ -87,20 +88,21 @@ def check_growth(
             grew most, and the settings to change.
     """
     phase = [e for e in epochs if e["phase"] == epochs[-1]["phase"]]
-    first, newest = phase[0], phase[-EPOCHS:]
-    if len(phase) <= EPOCHS or not all(_grown(first, e) for e in newest):
+    newest = phase[-EPOCHS:]
+    start = phase[0]["first_losses"]
+    if len(phase) < EPOCHS or not all(_grown(start, e) for e in newest):
         return
     last = newest[-1]
     growth = {
-        part: weight * (last["losses"][part] - first["losses"][part])
+        part: weight * (last["losses"][part] - start[part])
         for part, weight in _weights(last).items()
     }
     part = max(growth, key=lambda key: growth[key])
     losses = ", ".join(f"{record['loss']:.4g}" for record in newest)
     raise TrainingDivergedError(
         f"[{name}] epoch {last['epoch']}: the loss has diverged. It was "
-        f"{first['loss']:.4g} in epoch {first['epoch']}, the first of its "
-        f"phase, and above ten times that in the last {EPOCHS} epochs "
+        f"{start['total']:.4g} in the first step of this phase and above ten "
+        f"times that in the last {EPOCHS} epochs "
         f"({losses}). The {part} loss grew most. "
         f"{advice(part, model, training, last['phase'] == WARMUP)}"
     )
@@ -164,8 +166,8 @@ def _weights(record: Record) -> dict[str, float]:
     return {"local": 1.0, **record["weights"]}
 
 
-def _grown(first: Record, record: Record) -> bool:
-    weights = _weights(record)
-    parts = {p: w * first["losses"][p] for p, w in weights.items()}
-    size = max(sum(map(abs, parts.values())), _LEAST)
-    return record["loss"] > sum(parts.values()) + GROWTH * size
+def _grown(start: Mapping[str, float], record: Record) -> bool:
+    """Whether an epoch's loss lies far above the first step's."""
+    parts = [weight * start[part] for part, weight in _weights(record).items()]
+    size = max(sum(map(abs, parts)), _LEAST)
+    return record["loss"] > sum(parts) + GROWTH * size

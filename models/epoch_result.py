@@ -23,6 +23,7 @@ class EpochResult:
     Attributes:
         steps: how many there were.
         losses: mean of each of `LOSSES` over the steps.
+        first_losses: each of them in the first step.
         gradient_norm: mean length of the gradient before clipping.
         clipped_share: share of the steps whose gradient was longer than
             `clip_norm`.
@@ -35,6 +36,7 @@ class EpochResult:
 
     steps: int
     losses: dict[str, float]
+    first_losses: dict[str, float]
     gradient_norm: float
     clipped_share: float
     rates: dict[str, float]
@@ -47,18 +49,22 @@ class Measured(NamedTuple):
 
     Attributes:
         sums: [measures + 1] float32, the last the number of clipped steps.
+        first: [measures] float32 of the first step.
         first_wrong: [measures] int32, the first step (from 0) that was not
             finite, the number of steps where none was.
     """
 
     sums: tf.Tensor
+    first: tf.Tensor
     first_wrong: tf.Tensor
 
 
 def nothing(steps: tf.Tensor) -> Measured:
     """Before the first of so many steps."""
     return Measured(
-        tf.zeros([len(MEASURES) + 1]), tf.fill([len(MEASURES)], steps)
+        tf.zeros([len(MEASURES) + 1]),
+        tf.zeros([len(MEASURES)]),
+        tf.fill([len(MEASURES)], steps),
     )
 
 
@@ -84,6 +90,7 @@ def add(
     wrong = tf.where(tf.math.is_finite(values), before.first_wrong, step)
     return Measured(
         before.sums + tf.concat([values, [clipped]], axis=0),
+        tf.where(step == 0, values, before.first),
         tf.minimum(before.first_wrong, wrong),
     )
 
@@ -97,11 +104,13 @@ def result(
     """Plain numbers at the end of an epoch."""
     sums = measured.sums.numpy() / np.float32(steps)
     means = dict(zip(MEASURES, map(float, sums), strict=False))
+    first = dict(zip(MEASURES, map(float, measured.first.numpy()), strict=True))
     first_wrong = map(int, measured.first_wrong.numpy())
     return EpochResult(
         steps=steps,
         gradient_norm=means.pop(GRADIENT_NORM),
         losses=means,
+        first_losses={loss: first[loss] for loss in LOSSES},
         clipped_share=float(sums[-1]),
         rates=dict(rates),
         weights=dict(weights),

@@ -51,6 +51,8 @@ def run_epoch(
         "gradient_norm": result.gradient_norm,
         "clipped_share": result.clipped_share,
     }
+    if epoch.phase_epoch == 1:
+        record["first_losses"] = result.first_losses
     check_growth(name, [*epochs, record], *settings)
     record |= _validate(steps, schedule, queries, epochs, epoch)
     return {**record, "seconds": time.monotonic() - started}

@@ -47,11 +47,13 @@ def switch_line(
     done = sum(record["steps"] for record in epochs)
     tower = next(g for g in steps.groups if g.name == SEQUENTIAL_TOWER)
     rest = " and ".join(NAMES[group.name] for group in steps.table_groups)
-    moments = "anew" if steps.config.restart_table_moments else "on"
+    moments = "goes on"
+    if steps.config.restart_table_moments:
+        moments = "starts anew"
     bound = "at most " if schedule.patience else ""
     return (
         f"[{name}] switch: the graph's warm-up ends after {len(epochs)} "
         f"epochs ({done} steps); joint training starts, {bound}"
         f"{schedule.main_epochs} epochs: + {NAMES[tower.name]} "
-        f"({tower.num_parameters:,} parameters); {rest} go {moments}"
+        f"({tower.num_parameters:,} parameters); Adam of {rest} {moments}"
     )

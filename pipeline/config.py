@@ -18,6 +18,7 @@ from components.period_statistics.config import DriftConfig
 from components.ranking_evaluator.config import EvaluationConfig
 from components.splits import SplitConfig
 from models.config import ModelConfig, TrainingConfig
+from models.config.weights import weight_at
 from models.settings import SettingsError, from_mapping
 from pipeline.beam_config import BeamConfig
 from pipeline.yaml_tree import Places, place_of, read_tree
@@ -97,6 +98,8 @@ class PipelineConfig:
                 "item-item loss needs neighbours. Give a number (10), or set "
                 "the weight to 0."
             )
+        if model.has_graph:
+            self._check_graph_weight()
         if model.has_graph and model.has_sequential:
             return
         missing, why = "graph", "the graph tower is what is warmed up"
@@ -108,11 +111,28 @@ class PipelineConfig:
                 f"`model.{missing}.encoder` is none: there is no {missing} "
                 f"user vector to align with, found {model.alignment.kind!r}."
             )
-        if self.training.warmup_epochs:
+        steps, epochs = self.training.warmup_steps, self.training.warmup_epochs
+        if steps is not None or epochs:
+            key, off, found = "warmup_epochs", "0", epochs
+            if steps is not None:
+                key, off, found = "warmup_steps", "null", steps
             raise ValueError(
-                "`training.warmup_epochs` must be 0 where "
-                f"`model.{missing}.encoder` is none: {why}, found "
-                f"{self.training.warmup_epochs}."
+                f"`training.{key}` must be {off} where "
+                f"`model.{missing}.encoder` is none: {why}, found {found}."
+            )
+
+    def _check_graph_weight(self) -> None:
+        """The graph trained alone must not be weighted by nothing."""
+        model, epoch = self.model, 0
+        alone = "the warm-up"
+        if not model.has_sequential:
+            alone, epoch = "the graph tower", self.training.max_epochs
+        elif not self.training.has_warmup:
+            return
+        if not weight_at(model.global_weight, epoch):
+            raise ValueError(
+                f"`model.global_weight` must be above 0 in {alone}, which "
+                f"trains by that loss alone, found {model.global_weight}."
             )
 
     def _check_thresholds(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import jinja2
 
-from components.ranking_evaluator import drift_section, plots
+from components.ranking_evaluator import drift_section, training_section
 from components.ranking_evaluator.blessing import metric_label
 from components.splits import LEAK_WARNING
 from components.targets import label
@@ -76,7 +76,7 @@ def render(
         blessing=_blessing_rows(evaluation["blessing"]),
         headline=_headline(evaluation, main, min(settings["cutoffs"])),
         tables=_tables(evaluation["metrics"], main),
-        curves=_curves(training),
+        training=training_section.section(training),
         splits=_split_rows(evaluation["splits"]),
         cuts=_cuts(evaluation["splits"]),
         split_note=evaluation["splits"]["note"],
@@ -235,31 +235,6 @@ def _split_rows(summary: Mapping[str, Any]) -> list[tuple[str, int, int]]:
         (label, summary[name]["users"], summary[name]["rows"])
         for name, label in names.items()
     ]
-
-
-def _curves(training: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One figure per training phase that has epochs."""
-    captions = {
-        "selection": "Selection: trained on the train events; the best "
-        "validation epoch is kept.",
-        "refit": "Refit: trained on train and validation for the chosen number "
-        "of epochs; this model is measured.",
-    }
-    curves = []
-    for phase, values in training.get("phases", {}).items():
-        if not values.get("epochs"):
-            continue
-        epochs, best = values["epochs"], values.get("best_epoch")
-        seconds = sum(epoch.get("seconds") or 0.0 for epoch in epochs)
-        curves.append(
-            {
-                "svg": plots.training_curves(phase, epochs, best),
-                "caption": captions.get(phase, phase),
-                "epochs": len(epochs),
-                "seconds": f"{seconds:,.0f}",
-            }
-        )
-    return curves
 
 
 def _flatten(

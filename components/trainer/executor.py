@@ -198,6 +198,7 @@ def _write_training(
             },
             "refit": {"epochs": refit.epochs},
         },
+        "plan": {"selection": selection.plan, "refit": refit.plan},
         "model": json.loads(to_json(config.model)),
         "training": json.loads(to_json(config.training)),
     }

@@ -34,7 +34,8 @@ class WeightSchedule:
         share = min(max(joint_epoch - 1, 0) / self.epochs, 1.0)
         if self.shape == "cosine":
             share = (1.0 - math.cos(math.pi * share)) / 2.0
-        return self.start + (self.end - self.start) * share
+        # in this form the ends are met exactly
+        return (1.0 - share) * self.start + share * self.end
 
 
 def weight_at(weight: float | WeightSchedule, joint_epoch: int) -> float:

@@ -405,6 +405,8 @@ def test_settings_out_of_range_are_named(key, value):
 
 
 def _training():
+    from tests.components.test_training_section import PLAN
+
     epochs = [
         {
             "epoch": n,
@@ -426,6 +428,7 @@ def _training():
             },
             "refit": {"epochs": refit},
         },
+        "plan": PLAN,
         "model": {"embedding_dim": 64, "graph": {"encoder": "lightgcn"}},
         "training": {"seed": 3},
     }
@@ -608,6 +611,7 @@ def _assert_report(tmp_path):
         "4 dropped by rules (k core: 4)",
         "bad timestamp: 2",
         "graph.encoder",
+        "at most 9 epochs, patience 2",
         "tensorflow 2.16",
     ):
         assert text in page, text

@@ -1,4 +1,4 @@
-"""Schedule, repeatability, resuming and what each phase may move."""
+"""Repeatability, resuming and what each phase may move, compiled."""
 
 import dataclasses
 import os
@@ -9,75 +9,15 @@ import sys
 import numpy as np
 import pytest
 
-from models.config import (
-    GraphTowerConfig,
-    ModelConfig,
-    SequentialConfig,
-    TrainingConfig,
-)
+from models.config import GraphTowerConfig, WeightSchedule
 from models.create import Create
-from models.divergence import TrainingDivergedError
 from models.graph.negatives import NegativeSampler
-from models.graph.propagation import BipartiteAdjacency, symmetric_weights
-from models.input_pipeline import Queries, Sequences
 from models.progress import progress_line
 from models.schedule import Schedule
 from models.steps import Steps
-from models.training import (
-    Period,
-    fit,
-    select_and_refit,
-)
-
-NUM_ITEMS = 30
-MODEL = ModelConfig(
-    embedding_dim=8,
-    sequential=SequentialConfig(
-        max_length=6, num_blocks=1, feed_forward_dim=8, dropout=0.1
-    ),
-    graph=GraphTowerConfig(num_layers=1, batch_size=32),
-)
-TRAINING = TrainingConfig(
-    batch_size=16,
-    learning_rate=0.01,
-    warmup_epochs=2,
-    max_epochs=4,
-    patience=10,
-)
-
-
-def _period(num_users=60, seed=0, with_queries=True):
-    """Users walk through the items in order: the next one is known."""
-    generator = np.random.default_rng(seed)
-    lengths = generator.integers(3, 9, num_users)
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    starts = generator.integers(0, NUM_ITEMS, num_users)
-    items = np.concatenate(
-        [
-            (start + np.arange(n)) % NUM_ITEMS + 1
-            for start, n in zip(starts, lengths, strict=True)
-        ]
-    )
-    edges = np.unique(
-        np.stack([np.repeat(np.arange(num_users), lengths), items - 1], 1),
-        axis=0,
-    )
-    adjacency = BipartiteAdjacency(
-        edges, symmetric_weights(edges), num_users, NUM_ITEMS
-    )
-    sequences = Sequences(items, offsets, np.arange(num_users), NUM_ITEMS)
-    queries = None
-    if with_queries:
-        last = np.arange(40) % NUM_ITEMS
-        columns = np.arange(-4, 1)
-        none = np.zeros(0, np.int64)
-        queries = Queries(
-            (last[:, None] + columns) % NUM_ITEMS + 1,
-            (last + 1) % NUM_ITEMS + 1,
-            none,
-            none,
-        )
-    return Period(sequences, adjacency, queries)
+from models.training import fit
+from tests.models import fit_helpers as helpers
+from tests.models.fit_helpers import MODEL, NUM_ITEMS, TRAINING, make_period
 
 
 def _fit(training=TRAINING, model=MODEL, **arguments):
@@ -85,46 +25,37 @@ def _fit(training=TRAINING, model=MODEL, **arguments):
         "selection",
         model,
         training,
-        _period(),
-        Schedule.of_selection(training, model.graph.encoder != "none"),
-        report=lambda line: None,
+        make_period(),
+        Schedule.of_selection(training, model.has_graph),
+        report=helpers.quiet,
         **arguments,
     )
 
 
-def _without_seconds(result):
-    return [{**record, "seconds": None} for record in result.epochs]
+@pytest.fixture(scope="module")
+def undisturbed():
+    return helpers.both_fits()
 
 
 @pytest.fixture(scope="module")
-def undisturbed():
-    return select_and_refit(
+def longer():
+    """A longer selection whose weights change; lines of progress."""
+    model = dataclasses.replace(
         MODEL,
-        TRAINING,
-        _period(),
-        _period(90, 1, with_queries=False),
-        report=lambda line: None,
+        global_weight=WeightSchedule(0.5, 0.1, 4),
+        alignment_weight=WeightSchedule(0.0, 0.2, 10, "cosine"),
     )
-
-
-def test_warmup_epochs_do_not_count_for_the_best_epoch_or_patience():
-    schedule = Schedule(warmup_epochs=5, last_epoch=100, patience=3)
-    validation = {1: 0.9, 2: 0.8, 3: 0.7, 4: 0.6, 5: 0.5, 6: 0.1}
-    assert schedule.best_epoch(validation) == 6
-    assert not schedule.stops_after(5, {1: 0.9, 2: 0.8, 3: 0.7, 4: 0.6})
-    assert not schedule.stops_after(8, {**validation, 7: 0.1, 8: 0.05})
-    assert schedule.stops_after(9, {**validation, 7: 0.1, 8: 0.05, 9: 0.02})
-    assert schedule.stops_after(100, {})
-
-
-def test_the_first_of_equal_validations_is_best():
-    schedule = Schedule(0, 10, 5)
-    assert schedule.best_epoch({1: 0.2, 2: 0.3, 3: 0.3}) == 2
-
-
-def test_joint_training_learns_the_walk_better_than_chance():
     training = dataclasses.replace(TRAINING, max_epochs=20)
-    result = _fit(training)
+    lines = []
+    steps = Schedule.of_selection(training, True)
+    result = fit(
+        "selection", model, training, make_period(), steps, report=lines.append
+    )
+    return model, result, lines
+
+
+def test_joint_training_learns_the_walk_better_than_chance(longer):
+    _, result, _ = longer
     best = result.epochs[result.best_epoch - 1]["validation_ndcg_at_10"]
     # a random order of 30 items has NDCG@10 of 4.54 / 30 = 0.15
     assert best > 0.5
@@ -136,24 +67,81 @@ def test_joint_training_learns_the_walk_better_than_chance():
     assert result.best_epoch > 2
 
 
+def test_weights_that_change_are_those_of_equation_5(longer):
+    model, result, _ = longer
+    first, second = result.epochs[2], result.epochs[3]
+    assert first["weights"] == {"global": 0.5, "alignment": 0.0}
+    assert second["weights"]["global"] == pytest.approx(0.4)
+    assert result.epochs[-1]["weights"] == {"global": 0.1, "alignment": 0.2}
+    for record in result.epochs:
+        parts, weights = record["losses"], record["weights"]
+        expected = (
+            parts["local"]
+            + weights["global"] * parts["global"]
+            + weights["alignment"] * parts["alignment"]
+        )
+        assert record["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_weights_that_change_compile_nothing_again(monkeypatch):
+    traced = []
+    whole = Create.joint_loss
+
+    def joint_loss(self, *arguments):
+        traced.append(1)
+        return whole(self, *arguments)
+
+    monkeypatch.setattr(Create, "joint_loss", joint_loss)
+    model = dataclasses.replace(MODEL, global_weight=WeightSchedule(1, 0, 5))
+    training = dataclasses.replace(
+        TRAINING, learning_rate_decay="cosine", learning_rate_warmup_steps=3
+    )
+    period = make_period()
+    steps = Steps(
+        Create(model, NUM_ITEMS, period.adjacency, 0),
+        training,
+        period.sequences,
+    )
+    steps.run_epoch(1, False, 1)
+    once = len(traced)
+    for epoch in range(2, 5):
+        steps.run_epoch(epoch, False, epoch)
+    assert len(traced) == once > 0
+
+
+def test_the_switch_is_one_line(longer):
+    _, _, lines = longer
+    found = [line for line in lines if "switch" in line]
+    steps = 2 * -(-len(make_period().adjacency.edges) // 32)
+    # 5 positions, 4 projections, 2 layers and 3 norms of width 8
+    size = 5 * 8 + 4 * (8 * 8 + 8) + 2 * (8 * 8 + 8) + 3 * 2 * 8
+    assert found == [
+        f"[selection] switch: the graph's warm-up ends after 2 epochs ({steps} "
+        "steps); joint training starts, at most 20 epochs: + sequential tower "
+        f"({size} parameters); Adam of item table and user table goes on"
+    ]
+    assert lines.index(found[0]) == 2
+
+
 def test_warmup_moves_the_tables_and_leaves_the_tower():
-    period = _period()
+    period = make_period()
     model = Create(MODEL, NUM_ITEMS, period.adjacency, 0)
     steps = Steps(model, TRAINING, period.sequences)
-    tower = [v.numpy() for v in steps.tower]
-    tables = [v.numpy() for v in steps.tables]
-    steps.run_epoch(1, warmup=True)
-    for before, variable in zip(tower, steps.tower, strict=True):
-        np.testing.assert_array_equal(before, variable.numpy())
-    for before, variable in zip(tables, steps.tables, strict=True):
-        assert np.abs(before - variable.numpy()).max() > 1e-4
-    moments = [w.numpy() for w in steps.table_optimizer.weights[1:]]
+    items, users, tower = steps.groups
+    before = [[v.numpy() for v in g.trained] for g in steps.groups]
+    first = steps.run_epoch(1, warmup=True)
+    for old, variable in zip(before[2], tower.trained, strict=True):
+        np.testing.assert_array_equal(old, variable.numpy())
+    for old, group in zip(before[:2], (items, users), strict=True):
+        assert np.abs(old[0] - group.trained[0].numpy()).max() > 1e-4
+    assert set(first.rates) == {"item_table", "user_table"}
+    moments = [w.numpy() for w in items.optimizer.weights[1:]]
     assert max(np.abs(m).max() for m in moments) > 0
-    number = int(steps.table_optimizer.iterations)
     steps.run_epoch(2, warmup=False)
-    # the tables' optimiser goes on, the tower's starts with its first step
-    assert int(steps.tower_optimizer.iterations) == 4
-    assert int(steps.table_optimizer.iterations) == number + 4
+    # the tables' optimisers go on, the tower's starts with its first step
+    assert int(tower.optimizer.iterations) == 4
+    assert int(items.optimizer.iterations) == first.steps + 4
+    assert int(users.optimizer.iterations) == first.steps + 4
 
 
 def test_total_loss_is_equation_5(undisturbed):
@@ -173,13 +161,44 @@ def test_two_fits_with_one_seed_are_equal_and_another_seed_is_not(
     undisturbed,
 ):
     first = undisturbed[0]
-    assert _without_seconds(first) == _without_seconds(_fit())
+    helpers.assert_equal_fits(first, _fit())
     other = _fit(dataclasses.replace(TRAINING, seed=1))
-    assert _without_seconds(first) != _without_seconds(other)
+    assert helpers.without_seconds(first) != helpers.without_seconds(other)
+
+
+def test_the_plan_says_what_was_trained_and_what_was_frozen(undisturbed):
+    selection, refit = undisturbed
+    warmup, joint = selection.plan
+    tables = [("item_table", NUM_ITEMS * 8), ("user_table", 60 * 8)]
+    tower = ("sequential_tower", _tower_size(selection.model))
+    assert _groups(warmup["trained"]) == tables
+    assert _groups(warmup["frozen"]) == [tower]
+    assert _groups(joint["trained"]) == [*tables, tower]
+    assert joint["frozen"] == []
+    assert warmup["weights"] == {"global": [0.1, 0.1]}
+    assert list(joint["weights"]) == ["local", "global", "alignment"]
+    # 60 users by 16
+    assert joint["done"] == {"epochs": 4, "steps": 4 * 4}
+    assert joint["planned"] == {"epochs": 4, "steps": None, "patience": 10}
+    assert {group["learning_rate"] for group in joint["trained"]} == {0.01}
+    again = refit.plan[1]
+    assert again["planned"]["patience"] is None
+    assert again["done"]["epochs"] == selection.best_epoch - 2
+    assert _groups(again["trained"])[1] == ("user_table", 90 * 8)
+
+
+def _groups(groups):
+    return [(group["group"], group["parameters"]) for group in groups]
+
+
+def _tower_size(model):
+    table = model.items.table
+    weights = model.sequential.trainable_variables
+    return sum(np.size(w.numpy()) for w in weights if w is not table)
 
 
 def test_negatives_are_rarely_positives():
-    period = _period()
+    period = make_period()
     sampler = NegativeSampler(period.adjacency, 1)
     users = np.repeat(np.arange(60), 50).astype(np.int32)
     drawn = sampler.per_edge(users, np.array([1, 2], np.int32)).numpy()
@@ -198,89 +217,109 @@ def test_sasrec_alone_needs_no_graph():
     result = _fit(model=model)
     assert {r["phase"] for r in result.epochs} == {"joint"}
     assert all(r["losses"]["global"] == 0.0 for r in result.epochs)
-
-
-def test_divergence_names_epoch_part_and_advice():
-    training = dataclasses.replace(
-        TRAINING, learning_rate=1e30, clip_norm=1e30, warmup_epochs=0
-    )
-    with pytest.raises(TrainingDivergedError, match="learning_rate"):
-        _fit(training)
+    assert list(result.plan[0]["weights"]) == ["local"]
 
 
 def test_progress_line_says_what_a_person_wants_to_know():
-    schedule = Schedule(1, 10, 5)
+    schedule = Schedule(1, 9, 5)
     epochs = [
         {
             "epoch": 1,
             "phase": "warmup",
+            "steps": 3,
             "loss": 1.0,
             "losses": {"local": 0.0, "global": 0.5, "alignment": 0.25},
+            "clipped_share": 0.25,
             "validation_ndcg_at_10": 0.5,
+            "graph_validation_ndcg_at_10": 0.0625,
             "seconds": 1.0,
         },
         {
             "epoch": 2,
             "phase": "joint",
+            "steps": 3,
             "loss": 1.5,
             "losses": {"local": 1.0, "global": 0.5, "alignment": 0.25},
+            "clipped_share": 0.04,
             "validation_ndcg_at_10": 0.125,
+            "graph_validation_ndcg_at_10": None,
             "seconds": 10.0,
         },
     ]
-    line = progress_line("selection", schedule, epochs)
-    assert line == (
+    assert progress_line("selection", schedule, epochs) == (
         "[selection] epoch 2/10 joint  loss 1.5000 (local 1.0000, global "
         "0.5000, alignment 0.2500)  val NDCG@10 0.1250  best 0.1250 at 2  "
         "10.0 s  left at most 1m20s"
+    )
+    assert progress_line("selection", schedule, epochs[:1]) == (
+        "[selection] epoch 1/10 warmup  loss 1.0000 (local 0.0000, global "
+        "0.5000, alignment 0.2500)  clipped 25 %  graph NDCG@10 0.0625  "
+        "val NDCG@10 0.5000  1.0 s  left at most 0m09s"
     )
 
 
 _KILLED = """
 import os, signal, sys
-sys.path[:0] = [{root!r}, {here!r}]
-import test_training as t
+sys.path.insert(0, {root!r})
+import dataclasses
+import tensorflow as tf
+from tests.models import fit_helpers as helpers
+tf.config.run_functions_eagerly({warmup!r} is not None)
 def report(line):
     print(line, flush=True)
     if line.startswith({stop!r}):
         os.kill(os.getpid(), signal.SIGKILL)
-selection, refit = t.select_and_refit(
-    t.MODEL, t.TRAINING, t._period(), t._period(90, 1, False),
-    checkpoint_dir={checkpoints!r}, report=report)
+helpers.both_fits(
+    *helpers.settings_of({warmup!r}), report, checkpoint_dir={directory!r})
 """
 
+# None: the compiled fit; the others are not compiled, which is faster
+_KILLS = {
+    "compiled": (None, "[selection] epoch 1/"),
+    "by epochs": ("epochs", "[selection] best epoch"),
+    "in a cut epoch": ("steps", "[selection] epoch 2/"),
+    "at the switch": ("patience", "[selection] switch"),
+    "in the refit": ("steps", "[refit] epoch 3/"),
+}
 
-@pytest.mark.parametrize(
-    "stop",
-    ["[selection] epoch 1/", "[selection] best epoch", "[refit] epoch 3/"],
-)
-def test_a_killed_fit_resumes_to_the_same_end(tmp_path, stop, undisturbed):
-    selection, refit = undisturbed
-    here = os.path.dirname(__file__)
-    code = _KILLED.format(
-        root=os.path.dirname(os.path.dirname(here)),
-        here=here,
-        stop=stop,
-        checkpoints=str(tmp_path),
-    )
-    killed = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """One folder of checkpoints for each of `_KILLS`, killed at once."""
+    folders, processes = {}, []
+    root = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
+    for name, (warmup, stop) in _KILLS.items():
+        folders[name] = str(tmp_path_factory.mktemp("killed"))
+        code = _KILLED.format(
+            root=root, warmup=warmup, stop=stop, directory=folders[name]
+        )
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, "-c", code],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    for process in processes:
+        _, errors = process.communicate()
+        assert process.returncode == -signal.SIGKILL, errors
+    return folders
+
+
+def test_a_killed_fit_resumes_to_the_same_end(killed, undisturbed):
+    _assert_resumes(killed["compiled"], undisturbed, (MODEL, TRAINING))
+
+
+@pytest.mark.parametrize("name", [k for k, v in _KILLS.items() if v[0]])
+def test_killed_in_any_schedule_it_resumes_to_the_same_end(killed, name, eager):
+    settings = helpers.settings_of(_KILLS[name][0])
+    _assert_resumes(killed[name], helpers.both_fits(*settings), settings)
+
+
+def _assert_resumes(directory, expected, settings):
     lines = []
-    again = select_and_refit(
-        MODEL,
-        TRAINING,
-        _period(),
-        _period(90, 1, with_queries=False),
-        checkpoint_dir=str(tmp_path),
-        report=lines.append,
-    )
+    again = helpers.both_fits(*settings, lines.append, checkpoint_dir=directory)
     assert any("resumed after epoch" in line for line in lines)
-    assert [_without_seconds(r) for r in again] == [
-        _without_seconds(r) for r in (selection, refit)
-    ]
-    for one, two in zip(
-        refit.model.weights, again[1].model.weights, strict=True
-    ):
-        np.testing.assert_array_equal(one.numpy(), two.numpy())
+    for one, two in zip(expected, again, strict=True):
+        helpers.assert_equal_fits(one, two)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from models.settings import SettingsError
+from models.config import WeightSchedule
+from models.settings import SettingsError, from_json, to_json
 from pipeline.config import REPOSITORY, PipelineConfig, load_config
 
 CONFIGS = REPOSITORY / "pipeline" / "configs"
@@ -105,12 +106,18 @@ def test_every_key_of_the_demo_is_explained():
 
 
 def keys_of(cls, prefix=""):
-    """Dotted names of all fields of a tree of dataclasses."""
+    """Dotted names of all fields of a tree of dataclasses.
+
+    Where a number may stand in the place of a group, the group's keys are
+    explained beside the number.
+    """
     hints = typing.get_type_hints(cls)
     for field in dataclasses.fields(cls):
         hint = hints[field.name]
         inner = [hint, *typing.get_args(hint)]
         yield f"{prefix}{field.name}"
+        if float in inner:
+            continue
         for candidate in inner:
             if dataclasses.is_dataclass(candidate):
                 yield from keys_of(candidate, f"{prefix}{field.name}.")
@@ -131,6 +138,28 @@ def test_the_demo_shows_every_setting():
     assert shown == set(keys_of(PipelineConfig))
 
 
+@pytest.mark.parametrize("key", ["global_weight", "alignment_weight"])
+def test_the_demo_explains_weights_that_change(key):
+    text = DEMO.read_text()
+    comment = text[: text.index(f"\n  {key}:")].rsplit("\n  alignment", 1)[-1]
+    for field in dataclasses.fields(WeightSchedule):
+        assert re.search(rf"# .*\b{field.name}\b", comment)
+
+
+def test_a_weight_is_a_number_or_a_schedule():
+    config = load_config(
+        DEMO,
+        [
+            "model.global_weight={start: 1, end: 0.5, epochs: 4}",
+            "model.alignment_weight=1",
+        ],
+    )
+    assert config.model.global_weight == WeightSchedule(1.0, 0.5, 4, "linear")
+    assert config.model.alignment_weight == 1.0
+    again = from_json(type(config.model), to_json(config.model))
+    assert again == config.model
+
+
 def test_unknown_key_names_file_line_and_nearest_key(tmp_path):
     path = write(tmp_path, "name: x\ndataset: x\nmodel:\n  sequental: {}\n")
     message = error_of(path)
@@ -149,6 +178,27 @@ def test_unknown_key_names_file_line_and_nearest_key(tmp_path):
         ("beam.num_workers=2", "multi_threading"),
         ("beam.running_mode=spark", "in_memory, multi_threading"),
         ("model.graph.encoder=none", "`model.alignment.kind` must be none"),
+        ("model.global_weight=1e-1", "must be float"),
+        ("model.global_weight=-1", "`global_weight` must be at least 0.0"),
+        ("model.global_weight=0", "must be above 0 in the warm-up"),
+        ("model.global_weight={start: 1}", "Missing key `model.global_weight."),
+        (
+            "model.global_weight={start: 0, end: 1, epochs: 2}",
+            "`model.global_weight` must be above 0 in the warm-up",
+        ),
+        (
+            "model.alignment_weight={start: 0, end: 1, epochs: 0}",
+            "`model.alignment_weight`: `epochs` must be at least 1",
+        ),
+        (
+            "model.alignment_weight={start: 0, stop: 1, epochs: 1}",
+            "Unknown key `model.alignment_weight.stop`",
+        ),
+        ("training.warmup_steps=9", "set `warmup_epochs` to 0 or"),
+        ("training.warmup_steps=0", "`warmup_steps` must be at least 1"),
+        ("training.warmup_patience=2", "can never end a warm-up of at most 2"),
+        ("training.learning_rate_decay=step", "none, cosine, linear"),
+        ("training.graph_learning_rate=0", "must be positive"),
         ("evaluation.thresholds=[{metric: hits}]", "ndcg_at_K"),
         ("evaluation.thresholds=[{metric: mrr_at_5}]", "[10, 100]"),
         ("evaluation.thresholds=[{baseline: best}]", "most_popular"),
@@ -169,6 +219,44 @@ def test_warm_up_needs_a_graph():
     assert "`training.warmup_epochs` must be 0" in message
     line = DEMO.read_text().splitlines().index("  warmup_epochs: 2") + 1
     assert f"demo.yaml:{line}:" in message
+
+
+@pytest.mark.parametrize("tower", ["graph", "sequential"])
+def test_warm_up_by_steps_needs_both_towers(tower):
+    message = error_of(
+        DEMO,
+        f"model.{tower}.encoder=none",
+        "model.alignment.kind=none",
+        "training.warmup_epochs=0",
+        "training.warmup_steps=10",
+    )
+    assert "`training.warmup_steps` must be null" in message
+    assert message.startswith("--set training.warmup_steps=10")
+
+
+def test_only_one_key_says_when_the_warm_up_ends():
+    for overrides, words in (
+        (["warmup_steps=9", "warmup_patience=2"], "set one of them to null"),
+        (["warmup_epochs=0", "warmup_patience=2"], "as the most epochs"),
+    ):
+        message = error_of(DEMO, *(f"training.{text}" for text in overrides))
+        assert words in message
+    for overrides in (
+        ["warmup_epochs=0", "warmup_steps=9"],
+        ["warmup_epochs=9", "warmup_patience=2"],
+    ):
+        load_config(DEMO, [f"training.{text}" for text in overrides])
+
+
+def test_a_graph_alone_needs_a_weight():
+    alone = [
+        "model.sequential.encoder=none",
+        "model.alignment.kind=none",
+        "training.warmup_epochs=0",
+    ]
+    message = error_of(DEMO, *alone, "model.global_weight=0")
+    assert "must be above 0 in the graph tower" in message
+    load_config(DEMO, alone)
 
 
 def test_a_repeated_key_is_an_error_with_both_lines(tmp_path):
