@@ -12,7 +12,11 @@ from models.config import (
     TrainingConfig,
     WeightSchedule,
 )
-from models.graph.propagation import BipartiteAdjacency, symmetric_weights
+from models.graph.propagation import (
+    BipartiteAdjacency,
+    ItemNeighbors,
+    symmetric_weights,
+)
 from models.input_pipeline import Queries, Sequences
 from models.training import Period, select_and_refit
 
@@ -75,8 +79,13 @@ def period_of(items, lengths, num_items, queries=None, edges=None):
     if edges is None:
         pairs = [np.repeat(np.arange(len(lengths)), lengths), items - 1]
         edges = np.unique(np.stack(pairs, 1), axis=0)
+    # of every item itself and the next one
+    nodes = np.arange(num_items)[:, None] + np.arange(2)
+    neighbors = ItemNeighbors(
+        (nodes % num_items).astype(np.int32), np.full(nodes.shape, 0.5, "f")
+    )
     adjacency = BipartiteAdjacency(
-        edges, symmetric_weights(edges), len(lengths), num_items
+        edges, symmetric_weights(edges), len(lengths), num_items, neighbors
     )
     sequences = Sequences(items, offsets, np.arange(len(lengths)), num_items)
     return Period(sequences, adjacency, queries)
