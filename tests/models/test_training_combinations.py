@@ -43,9 +43,7 @@ CASES = [
         itertools.product(SEQUENTIAL, GRAPH, ALIGNMENT)
     )
 ]
-CASES += [
-    (SEQUENTIAL[0], GRAPH[0], "barlow_twins", w, False) for w in WARMUPS
-]
+CASES += [(SEQUENTIAL[0], GRAPH[0], "barlow_twins", w, False) for w in WARMUPS]
 CASES += [(s, "none", "none", None, True) for s in SEQUENTIAL]
 CASES += [("none", g, "none", None, True) for g in GRAPH]
 
