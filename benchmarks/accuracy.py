@@ -26,6 +26,12 @@ from pipeline.config import PipelineConfig, load_config
 from pipeline.summary import read_summary
 
 RESULTS = Path(__file__).parent / "results"
+_ENCODERS = {
+    "sasrec": "SASRec",
+    "bert4rec": "BERT4Rec",
+    "lightgcn": "LightGCN",
+    "ultragcn": "UltraGCN",
+}
 METRICS = (
     "ndcg_at_10",
     "recall_at_10",
@@ -93,7 +99,6 @@ def _kept(summary: dict[str, Any], config: Any) -> dict[str, Any]:
         "profile": config.profile,
         "dataset": config.dataset,
         "seen_items": config.evaluation.seen_items,
-        "encoder": config.model.graph.encoder,
         "metrics": summary["metrics"],
         "splits": summary["splits"],
         "timings": summary["timings"],
@@ -132,7 +137,7 @@ def table() -> str:
             cells = [
                 first["dataset"],
                 first["profile"],
-                "SASRec" if first["encoder"] == "none" else "CREATE",
+                _model(first["config"]),
                 target,
                 seen,
                 str(len(runs)),
@@ -145,6 +150,17 @@ def table() -> str:
                 cells.append(_mean(values))
             lines.append(" | ".join(cells))
     return "\n".join(f"| {line} |" for line in lines)
+
+
+def _model(settings: dict[str, Any]) -> str:
+    """What people call a model with these settings."""
+    model = from_mapping(PipelineConfig, settings).model
+    towers = [
+        _ENCODERS[encoder]
+        for encoder in (model.sequential.encoder, model.graph.encoder)
+        if encoder != "none"
+    ]
+    return towers[0] if len(towers) == 1 else f"CREATE ({' + '.join(towers)})"
 
 
 def _mean(values: list[float]) -> str:

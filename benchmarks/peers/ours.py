@@ -71,6 +71,8 @@ class OurEpochs:
             TrainingConfig(
                 batch_size=settings.batch_size,
                 learning_rate=settings.learning_rate,
+                # less padding in the attention; RecTools has no such choice
+                batch_by_length=True,
             ),
             _sequences(interactions),
         )
