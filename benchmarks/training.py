@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from components.graph_builder.neighbors import item_neighbors
 from models.config import (
     AlignmentConfig,
     GraphTowerConfig,
@@ -31,17 +32,28 @@ from models.config import (
     TrainingConfig,
 )
 from models.create import Create
-from models.graph.propagation import BipartiteAdjacency, symmetric_weights
+from models.graph.propagation import (
+    BipartiteAdjacency,
+    neighbor_table,
+    symmetric_weights,
+)
 from models.input_pipeline import Sequences
 from models.losses import select
 from models.steps import Steps
 
 NUM_USERS, NUM_ITEMS, NEWEST = 18_474, 11_542, 10
+NEIGHBORS = 10
 EPOCHS = 5
 
 CREATE = ModelConfig(
     embedding_dim=64,
     sequential=SequentialConfig(max_length=NEWEST, dropout=0.6),
+)
+ULTRAGCN = dataclasses.replace(
+    CREATE,
+    graph=GraphTowerConfig(
+        encoder="ultragcn", negatives="shared", num_negatives=200
+    ),
 )
 SASREC = dataclasses.replace(
     CREATE,
@@ -68,12 +80,18 @@ def main() -> int:
     seconds = {
         "sasrec": epoch_seconds(SASREC, sequences, None),
         "create": epoch_seconds(CREATE, sequences, adjacency),
+        "create_ultragcn": epoch_seconds(ULTRAGCN, sequences, adjacency),
         "warmup": epoch_seconds(CREATE, sequences, adjacency, warmup=True),
+        "warmup_ultragcn": epoch_seconds(
+            ULTRAGCN, sequences, adjacency, warmup=True
+        ),
         "sasrec_stock_softmax": with_stock_softmax(sequences),
     }
     results["epoch_seconds"] = seconds
     results["ratios"] = {
         "create_to_sasrec": seconds["create"] / seconds["sasrec"],
+        "create_ultragcn_to_sasrec": seconds["create_ultragcn"]
+        / seconds["sasrec"],
         "stock_softmax_to_ours": seconds["sasrec_stock_softmax"]
         / seconds["sasrec"],
     }
@@ -96,8 +114,15 @@ def make_data() -> tuple[Sequences, BipartiteAdjacency]:
     edges = np.unique(
         np.stack([np.repeat(users, lengths), items - 1], axis=1), axis=0
     )
+    near = item_neighbors(*edges.T, NUM_USERS, NUM_ITEMS, NEIGHBORS)
     adjacency = BipartiteAdjacency(
-        edges, symmetric_weights(edges), NUM_USERS, NUM_ITEMS
+        edges,
+        symmetric_weights(edges),
+        NUM_USERS,
+        NUM_ITEMS,
+        neighbor_table(
+            np.stack([near.sources, near.targets], 1), near.weights, NUM_ITEMS
+        ),
     )
     return Sequences(items, offsets, users, NUM_ITEMS), adjacency
 

@@ -69,7 +69,10 @@ class BipartiteAdjacency:
         num_items = int(graph.node_sets["item"].sizes.numpy()[0])
         neighbors = None
         if "co_occurs" in graph.edge_sets:
-            neighbors = _neighbors(graph.edge_sets["co_occurs"], num_items)
+            co_occurs = graph.edge_sets["co_occurs"]
+            neighbors = neighbor_table(
+                _ends(co_occurs), co_occurs["weight"].numpy(), num_items
+            )
         return cls(
             _ends(interacts),
             interacts["weight"].numpy(),
@@ -126,9 +129,16 @@ def _ends(edge_set: tfgnn.EdgeSet) -> np.ndarray:
     return np.stack([ends.source.numpy(), ends.target.numpy()], axis=1)
 
 
-def _neighbors(edge_set: tfgnn.EdgeSet, num_items: int) -> ItemNeighbors:
-    """The edge set as a table; its sources ascend."""
-    ends, weights = _ends(edge_set), edge_set["weight"].numpy()
+def neighbor_table(
+    ends: np.ndarray, weights: np.ndarray, num_items: int
+) -> ItemNeighbors:
+    """Edges between items as a table.
+
+    Args:
+        ends: [num_edges, 2] int (item, neighbour), items ascending.
+        weights: [num_edges] float32.
+        num_items: item nodes.
+    """
     counts = np.bincount(ends[:, 0], minlength=num_items)
     starts = np.repeat(np.cumsum(counts) - counts, counts)
     places = ends[:, 0], np.arange(len(ends)) - starts
