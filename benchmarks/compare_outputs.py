@@ -28,8 +28,9 @@ SAME_CONTENT = "same content"
 _SHARD = re.compile(r"-\d{5}-of-\d{5}")
 _FLOAT = re.compile(r"-?\d+\.\d+(e[+-]?\d+)?")
 _NUMBERED = re.compile(r"((?:_|:|s: \"))\d+(?=\")")
-# The length of such a name, in protobuf's bytes before it.
-_LENGTH = re.compile(r"\\n\\\d{3}(?=\w+:N\")")
+# The length of such a name, in protobuf's bytes before it: as an octal number,
+# or, of 9, 10, 13 and more than 31, as a character.
+_LENGTH = re.compile(r"\\n(?:\\\d{3}|\\[tnr\"']|[^\\\w])(?=\w+:N\")")
 _FOLDER = re.compile(r"(?<=\")/[^\"]*/")
 
 
