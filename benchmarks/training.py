@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import os
 import statistics
 import sys
@@ -23,6 +22,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.publish import publish
 from components.graph_builder.neighbors import item_neighbors
 from models.config import (
     AlignmentConfig,
@@ -96,11 +96,7 @@ def main() -> int:
         / seconds["sasrec"],
     }
     results["matmul_gflops"] = matmul_gflops()
-    text = json.dumps(results, indent=1)
-    print(text)
-    if arguments.output:
-        with open(arguments.output, "w") as file:
-            file.write(text + "\n")
+    publish(results, arguments.output)
     return 0
 
 

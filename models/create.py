@@ -22,6 +22,7 @@ import tensorflow as tf
 from models.config import ModelConfig
 from models.graph.build import build_graph_tower
 from models.graph.propagation import BipartiteAdjacency
+from models.graph.tower import NodeVectors
 from models.item_embedding import ItemEmbedding
 from models.losses.select import alignment_loss, local_loss
 from models.sequential.build import build_sequential_tower
@@ -85,9 +86,7 @@ class Create(tf.keras.Model):
 
     def item_table(self) -> tf.Tensor:
         """[num_items, d] vectors the sequential tower reads and scores."""
-        if self.graph is not None and self.config.item_vectors == "propagated":
-            return self.graph.propagate().items
-        return tf.convert_to_tensor(self.items.table)
+        return self._item_table(self.graph.propagate() if self.graph else None)
 
     def joint_loss(
         self,
@@ -108,9 +107,7 @@ class Create(tf.keras.Model):
         """
         assert self.sequential is not None
         nodes = self.graph.propagate(seed) if self.graph else None
-        table = tf.convert_to_tensor(self.items.table)
-        if nodes is not None and self.config.item_vectors == "propagated":
-            table = nodes.items
+        table = self._item_table(nodes)
         batch = self.sequential.training_states(sequences, seed, table)
         local = local_loss(
             self.config.local_loss,
@@ -136,6 +133,11 @@ class Create(tf.keras.Model):
             + weights.alignment * alignment
         )
         return LossParts(total, local, global_loss, alignment)
+
+    def _item_table(self, nodes: NodeVectors | None) -> tf.Tensor:
+        if nodes is not None and self.config.item_vectors == "propagated":
+            return nodes.items
+        return tf.convert_to_tensor(self.items.table)
 
     def graph_loss(
         self, edges: tf.Tensor, seed: tf.Tensor, weights: LossWeights

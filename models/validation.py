@@ -20,26 +20,34 @@ def validation_ndcg(model: Create, queries: Queries) -> float:
     """Mean NDCG@10 of the queries by the model that is served."""
     if model.sequential is None:
         return graph_validation_ndcg(model, queries)
-    sequential, table = model.sequential, _item_table(model)
-    return _ndcg(
-        queries,
-        lambda *batch: _sequential_ranks(sequential, table, *batch),
-    )
+    tower, table = model.sequential, _item_table(model)
+    return _ndcg(queries, lambda h: _sequential_users(tower, h, table), table)
 
 
 def graph_validation_ndcg(model: Create, queries: Queries) -> float:
     """Mean NDCG@10 of the queries by the graph tower alone."""
     assert model.graph is not None
     tables = _fold_in(model.graph)
-    return _ndcg(queries, lambda *batch: _fold_in_ranks(tables, *batch))
+    return _ndcg(
+        queries, lambda h: fold_in_users(tables.history, h), tables.items
+    )
 
 
-def _ndcg(queries: Queries, rank: Callable[..., tf.Tensor]) -> float:
-    ranks = _all_ranks(queries, rank)
+def _ndcg(
+    queries: Queries,
+    encode: Callable[[tf.Tensor], tf.Tensor],
+    table: tf.Tensor,
+) -> float:
+    """Of user vectors by `encode` against the [num_items, d] `table`."""
+    ranks = _all_ranks(queries, encode, table)
     return float(ranks_to_metrics(ranks, [10])["ndcg_at_10"])
 
 
-def _all_ranks(queries: Queries, rank: Callable[..., tf.Tensor]) -> np.ndarray:
+def _all_ranks(
+    queries: Queries,
+    encode: Callable[[tf.Tensor], tf.Tensor],
+    table: tf.Tensor,
+) -> np.ndarray:
     """[n] rank of each query's target among all items, from 1.
 
     Targets outside the catalogue get a rank beyond it.
@@ -52,8 +60,9 @@ def _all_ranks(queries: Queries, rank: Callable[..., tf.Tensor]) -> np.ndarray:
         stop = min(start + _BATCH, len(queries.targets))
         low, high = np.searchsorted(seen_rows, [start, stop])
         ranks.append(
-            rank(
-                tf.constant(queries.histories[start:stop], tf.int32),
+            _ranks(
+                encode(tf.constant(queries.histories[start:stop], tf.int32)),
+                table,
                 tf.constant(queries.targets[start:stop] - 1, tf.int32),
                 tf.constant(seen_rows[low:high] - start, tf.int32),
                 tf.constant(seen_items[low:high] - 1, tf.int32),
@@ -73,33 +82,18 @@ def _fold_in(graph: GraphTower) -> FoldIn:
 
 
 @tf.function(reduce_retracing=True)
-def _sequential_ranks(
-    tower: SequentialTower,
-    table: tf.Tensor,
-    histories: tf.Tensor,
-    targets: tf.Tensor,
-    seen_rows: tf.Tensor,
-    seen_items: tf.Tensor,
+def _sequential_users(
+    tower: SequentialTower, histories: tf.Tensor, table: tf.Tensor
 ) -> tf.Tensor:
-    return target_ranks(
-        tower.last_state(histories, table),
-        table,
-        targets,
-        (seen_rows, seen_items),
-    )
+    return tower.last_state(histories, table)
 
 
 @tf.function(reduce_retracing=True)
-def _fold_in_ranks(
-    tables: FoldIn,
-    histories: tf.Tensor,
+def _ranks(
+    users: tf.Tensor,
+    table: tf.Tensor,
     targets: tf.Tensor,
     seen_rows: tf.Tensor,
     seen_items: tf.Tensor,
 ) -> tf.Tensor:
-    return target_ranks(
-        fold_in_users(tables.history, histories),
-        tables.items,
-        targets,
-        (seen_rows, seen_items),
-    )
+    return target_ranks(users, table, targets, (seen_rows, seen_items))

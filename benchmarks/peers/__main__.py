@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import os
 import statistics
 import sys
@@ -33,6 +32,7 @@ from benchmarks.peers.interactions import Interactions, read_interactions
 from benchmarks.peers.machine import OtherLoad
 from benchmarks.peers.process import PeerEpochs, PeerError
 from benchmarks.peers.settings import Epoch, Settings
+from benchmarks.publish import publish
 
 _FOLDER = Path(__file__).parent
 _MOST_OTHERS = 0.1
@@ -73,10 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (PeerError, FileNotFoundError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
-    text = json.dumps(results, indent=1)
-    print(text)
-    if options.output:
-        options.output.write_text(text + "\n")
+    publish(results, options.output)
     return 0
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import math
 import os
 import statistics
@@ -28,6 +27,7 @@ from benchmarks.peers import ours
 from benchmarks.peers.interactions import Interactions, generate
 from benchmarks.peers.machine import OtherLoad
 from benchmarks.peers.settings import Settings
+from benchmarks.publish import publish
 
 FACTORS = (1, 2, 4)
 
@@ -46,10 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
         "others_cores": load.cores(of_peer=0.0),
         **measured,
     }
-    text = json.dumps(results, indent=1)
-    print(text)
-    if options.output:
-        options.output.write_text(text + "\n")
+    publish(results, options.output)
     return 0
 
 

@@ -24,12 +24,10 @@ from components.trainer.inputs import (
     popular_rows,
     validation_queries,
 )
+from components.trainer.served import served
 from components.transform.vocabularies import read_item_ids
 from models.config import TrainingConfig
-from models.create import Create
 from models.graph.propagation import BipartiteAdjacency
-from models.graph.tower import fold_in_users
-from models.sequential.tower import SequentialTower
 from models.settings import from_json, to_json
 from models.training import FitResult, Period, select_and_refit
 from serving.export import export_saved_model
@@ -102,41 +100,6 @@ class Executor(base_executor.BaseExecutor):
         # only now: until the model is written a kill may still need them
         if fileio.exists(checkpoint_dir):
             fileio.rmtree(checkpoint_dir)
-
-
-class ServedEncoder(tf.Module):
-    """What is exported: the sequential tower, without users and graph."""
-
-    def __init__(self, tower: SequentialTower, table: tf.Tensor) -> None:
-        super().__init__()
-        self.tower = tower
-        self.table = tf.Variable(table, trainable=False)
-
-    def __call__(self, items: tf.Tensor) -> tf.Tensor:
-        """[batch, length] item numbers to [batch, d] user vectors."""
-        return self.tower.last_state(items, tf.convert_to_tensor(self.table))
-
-
-class ServedFoldIn(tf.Module):
-    """What is exported of a graph tower alone: one vector per known item."""
-
-    def __init__(self, history: tf.Tensor) -> None:
-        super().__init__()
-        self.history = tf.Variable(history, trainable=False)
-
-    def __call__(self, items: tf.Tensor) -> tf.Tensor:
-        """[batch, length] item numbers to [batch, d] user vectors."""
-        return fold_in_users(tf.convert_to_tensor(self.history), items)
-
-
-def served(model: Create) -> tuple[tf.Module, tf.Tensor]:
-    """The encoder of histories and the [num_items, d] vectors it meets."""
-    if model.sequential is not None:
-        table = model.item_table()
-        return ServedEncoder(model.sequential, table), table
-    assert model.graph is not None
-    tables = model.graph.fold_in()
-    return ServedFoldIn(tables.history), tables.items
 
 
 def _period(

@@ -15,11 +15,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from models.config import GraphTowerConfig
-from models.graph.negatives import NegativeSampler
-from models.graph.propagation import BipartiteAdjacency
 from models.graph.tower import FoldIn, GraphTower, NodeVectors
-from models.item_embedding import ItemEmbedding
 from models.losses.bpr import bpr_against_all, bpr_loss, l2_penalty
 
 # of the seed of a step
@@ -28,20 +24,6 @@ _EDGES = 1100
 
 class LightGCN(GraphTower):
     """User and item vectors of the graph, and their ranking loss."""
-
-    def __init__(
-        self,
-        items: ItemEmbedding,
-        adjacency: BipartiteAdjacency,
-        config: GraphTowerConfig,
-        init_stddev: float,
-        seed: int,
-    ) -> None:
-        """See GraphTower."""
-        super().__init__(
-            "lightgcn", items, adjacency, config, init_stddev, seed
-        )
-        self._sampler = NegativeSampler(adjacency, config.num_negatives)
 
     def propagate(self, seed: tf.Tensor | None = None) -> NodeVectors:
         """Runs all layers and takes their mean; see GraphTower."""
@@ -56,10 +38,7 @@ class LightGCN(GraphTower):
         users, positives = self.pairs(edges)
         if self.config.negatives == "all":
             return self._loss_against_all(vectors, users, positives)
-        if self.config.negatives == "shared":
-            negatives = self._sampler.shared(seed)
-        else:
-            negatives = self._sampler.per_edge(users, seed)
+        negatives = self.negatives(users, seed)
         loss = bpr_loss(
             tf.gather(vectors.users, users),
             tf.gather(vectors.items, positives),
@@ -97,10 +76,9 @@ class LightGCN(GraphTower):
         items = tf.add_n(layers) / float(len(layers))
         if not self.config.num_layers:
             return FoldIn(items, items)
-        degrees = np.bincount(
-            self.adjacency.edges[:, 1], minlength=self.adjacency.num_items
+        scale = tf.constant(
+            np.maximum(self.item_degrees, 1.0) ** -0.5, tf.float32
         )
-        scale = tf.constant(np.maximum(degrees, 1.0) ** -0.5, tf.float32)
         return FoldIn(
             tf.add_n(layers[:-1]) * scale[:, tf.newaxis] / float(len(layers)),
             items,

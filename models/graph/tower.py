@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import abc
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from models.config import GraphTowerConfig
+from models.graph.negatives import NegativeSampler
 from models.graph.propagation import BipartiteAdjacency
 from models.item_embedding import ItemEmbedding
 
@@ -38,11 +41,10 @@ class FoldIn(NamedTuple):
     items: tf.Tensor
 
 
-class GraphTower(tf.keras.layers.Layer):
-    """Base of the graph towers (paper section 3.4): tables and edges.
+class GraphTower(tf.keras.layers.Layer, abc.ABC):
+    """Base of the graph towers (paper section 3.4): tables, edges, draws.
 
     Args:
-        name: of the layer.
         items: the shared item table, row j is item node j.
         adjacency: edges of the fit period.
         config: the settings.
@@ -52,14 +54,13 @@ class GraphTower(tf.keras.layers.Layer):
 
     def __init__(
         self,
-        name: str,
         items: ItemEmbedding,
         adjacency: BipartiteAdjacency,
         config: GraphTowerConfig,
         init_stddev: float,
         seed: int,
     ) -> None:
-        super().__init__(name=name)
+        super().__init__(name=type(self).__name__.lower())
         if adjacency.num_items != items.num_items:
             raise ValueError(
                 f"The graph has {adjacency.num_items} item nodes, the item "
@@ -76,8 +77,17 @@ class GraphTower(tf.keras.layers.Layer):
                 stddev=init_stddev, seed=seed
             ),
         )
+        self.user_degrees, self.item_degrees = (
+            np.bincount(adjacency.edges[:, axis], minlength=count)
+            for axis, count in (
+                (0, adjacency.num_users),
+                (1, adjacency.num_items),
+            )
+        )
         self._edges = tf.constant(adjacency.edges, tf.int32)
+        self._sampler = NegativeSampler(adjacency, config.num_negatives)
 
+    @abc.abstractmethod
     def propagate(self, seed: tf.Tensor | None = None) -> NodeVectors:
         """Vectors of all nodes.
 
@@ -85,8 +95,8 @@ class GraphTower(tf.keras.layers.Layer):
             seed: [2] int32 of a training step, for what is dropped; None
                 outside training.
         """
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def loss(
         self, vectors: NodeVectors, edges: tf.Tensor, seed: tf.Tensor
     ) -> tf.Tensor:
@@ -100,17 +110,22 @@ class GraphTower(tf.keras.layers.Layer):
         Returns:
             Scalar float32.
         """
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def fold_in(self) -> FoldIn:
         """Tables that recommend from histories."""
-        raise NotImplementedError
 
     def pairs(self, edges: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """[n] users and [n] items of a padded batch of edge numbers."""
         edges = tf.boolean_mask(edges, edges >= 0)
         pairs = tf.gather(self._edges, edges)
         return pairs[:, 0], pairs[:, 1]
+
+    def negatives(self, users: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """[edges, n] items to compare with, or [n] that all edges share."""
+        if self.config.negatives == "shared":
+            return self._sampler.shared(seed)
+        return self._sampler.per_edge(users, seed)
 
 
 def fold_in_users(history: tf.Tensor, histories: tf.Tensor) -> tf.Tensor:

@@ -12,11 +12,10 @@ import numpy as np
 import tensorflow as tf
 
 from models.config import GraphTowerConfig
-from models.graph.negatives import NegativeSampler
 from models.graph.propagation import BipartiteAdjacency
 from models.graph.tower import FoldIn, GraphTower, NodeVectors
 from models.item_embedding import ItemEmbedding
-from models.losses.bpr import l2_penalty
+from models.losses.bpr import l2_penalty, negative_scores
 from models.losses.ultragcn import constraint_loss, item_loss
 
 
@@ -37,32 +36,26 @@ class UltraGCN(GraphTower):
             ValueError: the item-item loss has a weight, the graph no
                 neighbours.
         """
-        super().__init__(
-            "ultragcn", items, adjacency, config, init_stddev, seed
-        )
-        self._sampler = NegativeSampler(adjacency, config.num_negatives)
-        users, nodes = (
-            np.bincount(adjacency.edges[:, axis], minlength=count)
-            for axis, count in (
-                (0, adjacency.num_users),
-                (1, adjacency.num_items),
-            )
-        )
+        super().__init__(items, adjacency, config, init_stddev, seed)
         # beta_ui is the product of one factor each
         self._user_factors = tf.constant(
-            np.sqrt(users + 1.0) / np.maximum(users, 1.0), tf.float32
+            np.sqrt(self.user_degrees + 1.0)
+            / np.maximum(self.user_degrees, 1.0),
+            tf.float32,
         )
-        self._item_factors = tf.constant(1.0 / np.sqrt(nodes + 1.0), tf.float32)
+        self._item_factors = tf.constant(
+            1.0 / np.sqrt(self.item_degrees + 1.0), tf.float32
+        )
         self._neighbors = None
-        if config.ultragcn.item_weight:
-            if adjacency.neighbors is None:
-                raise ValueError(
-                    "`model.graph.ultragcn.item_weight` is "
-                    f"{config.ultragcn.item_weight}, but the graph has no "
-                    "item neighbours: set `graph.item_neighbors`, or the "
-                    "weight to 0."
-                )
-            self._neighbors = tuple(map(tf.constant, adjacency.neighbors))
+        if not config.ultragcn.item_weight:
+            return
+        if adjacency.neighbors is None:
+            raise ValueError(
+                "`model.graph.ultragcn.item_weight` is "
+                f"{config.ultragcn.item_weight}, but the graph has no item "
+                "neighbours: set `graph.item_neighbors`, or the weight to 0."
+            )
+        self._neighbors = tuple(map(tf.constant, adjacency.neighbors))
 
     def propagate(self, seed: tf.Tensor | None = None) -> NodeVectors:
         """The tables; see GraphTower."""
@@ -81,24 +74,14 @@ class UltraGCN(GraphTower):
         """
         weights = self.config.ultragcn
         users, positives = self.pairs(edges)
-        shared = self.config.negatives == "shared"
-        if shared:
-            negatives = self._sampler.shared(seed)
-        else:
-            negatives = self._sampler.per_edge(users, seed)
+        negatives = self.negatives(users, seed)
         user_vectors = tf.gather(vectors.users, users)
         positive_vectors = tf.gather(vectors.items, positives)
         negative_vectors = tf.gather(vectors.items, negatives)
-        if shared:
-            negative = tf.matmul(
-                user_vectors, negative_vectors, transpose_b=True
-            )
-        else:
-            negative = tf.einsum("ed,end->en", user_vectors, negative_vectors)
         beta = tf.gather(self._user_factors, users)
         loss = constraint_loss(
             tf.reduce_sum(user_vectors * positive_vectors, axis=1),
-            negative,
+            negative_scores(user_vectors, negative_vectors),
             weights.w1
             + weights.w2 * beta * tf.gather(self._item_factors, positives),
             weights.w3

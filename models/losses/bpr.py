@@ -22,14 +22,26 @@ def bpr_loss(
         Scalar float32, the mean over pairs and negatives; 0 without pairs.
     """
     positive = tf.reduce_sum(users * positives, axis=-1)
-    shared = negatives.shape.rank == 2
-    negative = tf.einsum(
-        "pd,nd->pn" if shared else "pd,pnd->pn", users, negatives
-    )
+    negative = negative_scores(users, negatives)
     losses = tf.nn.softplus(negative - positive[:, tf.newaxis])
     return tf.math.divide_no_nan(
         tf.reduce_sum(losses), tf.cast(tf.size(losses), tf.float32)
     )
+
+
+def negative_scores(users: tf.Tensor, negatives: tf.Tensor) -> tf.Tensor:
+    """Scores of the items that pairs are compared with.
+
+    Args:
+        users: [pairs, d] user vectors.
+        negatives: [pairs, n, d] item vectors, or [n, d] of shared items.
+
+    Returns:
+        [pairs, n] of the vectors' type.
+    """
+    if negatives.shape.rank == 2:
+        return tf.matmul(users, negatives, transpose_b=True)
+    return tf.einsum("pd,pnd->pn", users, negatives)
 
 
 def bpr_against_all(

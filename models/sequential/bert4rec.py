@@ -41,6 +41,9 @@ class BERT4Rec(TransformerTower):
         seed: of the start values.
     """
 
+    # [MASK]
+    extra_positions = 1
+
     def __init__(
         self,
         items: ItemEmbedding,
@@ -48,9 +51,7 @@ class BERT4Rec(TransformerTower):
         init_stddev: float,
         seed: int,
     ) -> None:
-        super().__init__(
-            "bert4rec", items, config, config.max_length, init_stddev, seed
-        )
+        super().__init__(items, config, init_stddev, seed)
         self.mask_probability = config.mask_probability
         self.last_mask_probability = config.last_mask_probability
         self.mask_vector = self.add_weight(

@@ -19,33 +19,32 @@ class TransformerTower(SequentialTower):
     from AutoGraph: rewriting all layers costs seconds in every process.
 
     Args:
-        name: of the layer.
         items: the shared item table.
         config: sizes; histories of `max_length - 1` events are known.
-        num_positions: most columns that are encoded at a time.
         init_stddev: of the item table's start, which the positions' follows.
         seed: of the start values.
     """
 
+    # columns that stand behind the history
+    extra_positions = 0
+
     def __init__(
         self,
-        name: str,
         items: ItemEmbedding,
         config: SequentialConfig,
-        num_positions: int,
         init_stddev: float,
         seed: int,
     ) -> None:
-        super().__init__(name=name)
+        super().__init__(name=type(self).__name__.lower())
         dim = items.embedding_dim
         self.items = items
         self.max_inputs = config.max_length - 1
-        self.num_positions = num_positions
+        self.num_positions = self.max_inputs + self.extra_positions
         self.scale = dim**0.5 if config.scale_inputs else 1.0
         self.count_from_newest = config.positions == "newest"
         self.positions = self.add_weight(
             name="positions",
-            shape=(num_positions, dim),
+            shape=(self.num_positions, dim),
             # as large as the item vectors they are added to, see `encode`
             initializer=tf.keras.initializers.TruncatedNormal(
                 stddev=init_stddev * self.scale, seed=seed

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from models.config import SequentialConfig
-from models.item_embedding import ItemEmbedding
 from models.sequential.encoder import TransformerTower
 from models.sequential.packing import Packing
 from models.sequential.tower import TrainingStates
@@ -19,23 +17,8 @@ from models.sequential.tower import TrainingStates
 class SASRec(TransformerTower):
     """States of right-aligned histories; the last column is the user vector.
 
-    Args:
-        items: the shared item table.
-        config: sizes; `max_length - 1` positions are known.
-        init_stddev: of the item table's start, which the positions' follows.
-        seed: of the start values.
+    See TransformerTower for the arguments.
     """
-
-    def __init__(
-        self,
-        items: ItemEmbedding,
-        config: SequentialConfig,
-        init_stddev: float,
-        seed: int,
-    ) -> None:
-        super().__init__(
-            "sasrec", items, config, config.max_length - 1, init_stddev, seed
-        )
 
     def call(
         self, histories: tf.Tensor, seed: tf.Tensor | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -23,9 +24,10 @@ class TrainingStates(NamedTuple):
     users: tf.Tensor
 
 
-class SequentialTower(tf.keras.layers.Layer):
+class SequentialTower(tf.keras.layers.Layer, abc.ABC):
     """Base of the sequential towers (paper section 3.3)."""
 
+    @abc.abstractmethod
     def training_states(
         self,
         sequences: tf.Tensor,
@@ -40,10 +42,9 @@ class SequentialTower(tf.keras.layers.Layer):
             seed: [2] int32 of this training step, for all that is random.
             table: [num_items, d] item vectors; None takes the shared table.
         """
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def last_state(
         self, histories: tf.Tensor, table: tf.Tensor | None = None
     ) -> tf.Tensor:
         """[batch, max_length - 1] histories to [batch, d] user vectors."""
-        raise NotImplementedError

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.trainer.executor import served
 from models.config import (
     AlignmentConfig,
     GraphTowerConfig,
@@ -12,7 +11,7 @@ from models.config import (
     SequentialConfig,
 )
 from models.create import Create
-from serving.export import export_saved_model
+from tests.components.served_helpers import reloaded
 from tests.models.graph_toys import (
     adjacency_of,
     random_edges,
@@ -61,17 +60,7 @@ def test_reloaded_model_ranks_as_numpy(encoder, tmp_path):
         adjacency_of(EDGES, random_neighbors(NUM_ITEMS)),
         seed=0,
     )
-    encode, item_vectors = served(model)
-    export_saved_model(
-        str(tmp_path),
-        encode=encode,
-        item_vectors=item_vectors.numpy(),
-        item_ids=ITEM_IDS,
-        popular_items=np.arange(NUM_ITEMS),
-        max_history=MAX_HISTORY,
-        default_k=NUM_ITEMS,
-    )
-    recommend = tf.saved_model.load(str(tmp_path)).signatures["serving_default"]
+    recommend = reloaded(model, tmp_path, ITEM_IDS, MAX_HISTORY)
     texts = [[ITEM_IDS[i] for i in history] for history in HISTORIES]
     # unknown ids are as if they were not there
     padded = [[b"never seen", *text] + [b""] * 8 for text in texts]

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.trainer.executor import served
 from models.config import (
     AlignmentConfig,
     GraphTowerConfig,
@@ -14,7 +13,7 @@ from models.config import (
     SequentialConfig,
 )
 from models.create import Create
-from serving.export import export_saved_model
+from tests.components.served_helpers import reloaded
 from tests.models import numpy_transformer
 
 NUM_ITEMS, MAX_HISTORY = 30, 5
@@ -58,17 +57,7 @@ def test_reloaded_model_ranks_as_numpy(config, positions, tmp_path):
         seed=0,
     )
     numpy_transformer.randomize(model.sequential)
-    encode, item_vectors = served(model)
-    export_saved_model(
-        str(tmp_path),
-        encode=encode,
-        item_vectors=item_vectors.numpy(),
-        item_ids=ITEM_IDS,
-        popular_items=np.arange(NUM_ITEMS),
-        max_history=MAX_HISTORY,
-        default_k=NUM_ITEMS,
-    )
-    recommend = tf.saved_model.load(str(tmp_path)).signatures["serving_default"]
+    recommend = reloaded(model, tmp_path, ITEM_IDS, MAX_HISTORY)
     texts = [[ITEM_IDS[i] for i in history] for history in HISTORIES]
     # "" and unknown ids anywhere are as if they were not there
     padded = [[b"", b"never seen", *text, b""] for text in texts]

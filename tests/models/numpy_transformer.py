@@ -4,11 +4,25 @@ Written from the formulas and not from the layers: loops over heads and rows,
 no padding, no masks.
 """
 
+import itertools
 import math
 
 import numpy as np
 
 _erf = np.vectorize(math.erf)
+
+# every setting that `forward` depends on
+OPTIONS = [
+    {
+        "norm": norm,
+        "activation": activation,
+        "positions": positions,
+        "scale_inputs": scale_inputs,
+    }
+    for norm, activation, positions, scale_inputs in itertools.product(
+        ["pre", "post"], ["relu", "gelu"], ["newest", "oldest"], [True, False]
+    )
+]
 
 
 def randomize(tower, seed=0):

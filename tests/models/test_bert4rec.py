@@ -1,7 +1,6 @@
 """BERT4Rec against numpy, its masks, what it may see, and what it learns."""
 
 import dataclasses
-import itertools
 
 import numpy as np
 import pytest
@@ -62,25 +61,9 @@ def _tower(**changes):
 # --- The states --------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("norm", "activation", "positions", "scale_inputs"),
-    list(
-        itertools.product(
-            ["pre", "post"],
-            ["relu", "gelu"],
-            ["newest", "oldest"],
-            [True, False],
-        )
-    ),
-)
-def test_states_equal_numpy(norm, activation, positions, scale_inputs):
-    changes = {
-        "norm": norm,
-        "activation": activation,
-        "positions": positions,
-        "scale_inputs": scale_inputs,
-    }
-    tower = _tower(**changes)
+@pytest.mark.parametrize("options", numpy_transformer.OPTIONS, ids=str)
+def test_states_equal_numpy(options):
+    tower = _tower(**options)
     masked = np.zeros(SEQUENCES.shape, bool)
     masked[[0, 0, 1, 2, 2, 3], [1, 6, 4, 5, 6, 6]] = True
     actual = tower(tf.constant(SEQUENCES), tf.constant(masked)).numpy()
@@ -88,10 +71,10 @@ def test_states_equal_numpy(norm, activation, positions, scale_inputs):
         items = SEQUENCES[row, -length:]
         vectors = tower.items.table.numpy()[items - 1]
         vectors[masked[row, -length:]] = tower.mask_vector.numpy()
-        first = 7 - length if positions == "newest" else 0
+        first = 7 - length if options["positions"] == "newest" else 0
         expected = numpy_transformer.forward(
             tower,
-            _config(**changes),
+            _config(**options),
             vectors,
             first + np.arange(length),
             causal=False,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.trainer.executor import served
+from components.trainer.served import served
 from models.create import Create, LossWeights
 from tests.models.fit_helpers import MODEL, NUM_ITEMS, make_period
 

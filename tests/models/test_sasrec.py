@@ -1,7 +1,5 @@
 """SASRec against numpy, its properties, and the settings of both towers."""
 
-import itertools
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -32,25 +30,9 @@ def _tower(**settings):
     return SASRec(items, _config(**settings), 0.5, seed=2)
 
 
-@pytest.mark.parametrize(
-    ("norm", "activation", "positions", "scale_inputs"),
-    list(
-        itertools.product(
-            ["pre", "post"],
-            ["relu", "gelu"],
-            ["newest", "oldest"],
-            [True, False],
-        )
-    ),
-)
-def test_states_equal_numpy(norm, activation, positions, scale_inputs):
-    config = _config(
-        norm=norm,
-        activation=activation,
-        positions=positions,
-        scale_inputs=scale_inputs,
-        feed_forward_dim=5,
-    )
+@pytest.mark.parametrize("options", numpy_transformer.OPTIONS, ids=str)
+def test_states_equal_numpy(options):
+    config = _config(**options, feed_forward_dim=5)
     items = ItemEmbedding(20, 8, 0.5, seed=1)
     tower = SASRec(items, config, 0.5, seed=2)
     numpy_transformer.randomize(tower)
@@ -59,7 +41,7 @@ def test_states_equal_numpy(norm, activation, positions, scale_inputs):
         padded = np.zeros((1, 6), np.int32)
         padded[0, 6 - len(history) :] = history
         rows = np.arange(len(history))
-        if positions == "newest":
+        if config.positions == "newest":
             rows += 6 - len(history)
         expected = numpy_transformer.forward(
             tower,
