@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from benchmarks.compare_outputs import (
@@ -122,3 +123,28 @@ def test_saved_models_of_two_processes(sides, factor, equal):
     found = {c.name: c for c in compare(*sides)}["saved_model.pb"]
     assert found.verdict != SAME_BYTES
     assert found.equal is equal
+
+
+@pytest.mark.parametrize(("name", "equal"), [("Map", True), ("Zip", False)])
+def test_names_of_other_lengths_in_saved_models(sides, name, equal):
+    """Protobuf's length before a name is a character from time to time."""
+    for folder, named in zip(sides, ("Map:7", f"{name}:123456"), strict=True):
+        model = saved_model_pb2.SavedModel()
+        node = model.meta_graphs.add().graph_def.node.add(name="data")
+        text = f"{named[:3]}Dataset{named[3:]}".encode()
+        node.attr["metadata"].s = b"\n" + bytes([len(text)]) + text
+        (folder / "saved_model.pb").write_bytes(model.SerializeToString())
+    (found,) = compare(*sides)
+    assert found.equal is equal
+
+
+# 12 is printed as an octal number, 13 as a letter
+@pytest.mark.parametrize("digits", [1, 2, 3, 4, 5, 6, 7, 20])
+def test_every_length_of_a_name_is_left_out(sides, digits):
+    for folder, number in zip(sides, (1, 10 ** (digits - 1)), strict=True):
+        model = saved_model_pb2.SavedModel()
+        node = model.meta_graphs.add().graph_def.node.add(name="data")
+        text = f"MapDataset:{number}".encode()
+        node.attr["metadata"].s = b"\n" + bytes([len(text)]) + text
+        (folder / "saved_model.pb").write_bytes(model.SerializeToString())
+    assert all(found.equal for found in compare(*sides))
