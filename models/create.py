@@ -14,11 +14,11 @@ training they are one table, so serving is the same.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import NamedTuple
 
 import tensorflow as tf
 
+from models import replicas
 from models.config import ModelConfig
 from models.graph.build import build_graph_tower
 from models.graph.propagation import BipartiteAdjacency
@@ -28,9 +28,12 @@ from models.losses.select import alignment_loss, local_loss
 from models.sequential.build import build_sequential_tower
 
 
-@dataclasses.dataclass
-class LossParts:
-    """Scalars of one step; what a phase does not train is 0."""
+class LossParts(NamedTuple):
+    """Scalars of one step; what a phase does not train is 0.
+
+    Where replicas share the step, each has the part of its own share, and
+    these add up to the step's.
+    """
 
     total: tf.Tensor
     local: tf.Tensor
@@ -95,6 +98,7 @@ class Create(tf.keras.Model):
         edges: tf.Tensor,
         seed: tf.Tensor,
         weights: LossWeights,
+        most_users: int = 0,
     ) -> LossParts:
         """Eq. 5 on one batch.
 
@@ -104,28 +108,37 @@ class Create(tf.keras.Model):
             edges: [pairs] int numbers of graph edges, -1 pads.
             seed: [2] int32 of this step.
             weights: of the parts.
+            most_users: in the batches of all replicas together, where there
+                are several.
         """
         assert self.sequential is not None
+        own_seed = replicas.own_seed(seed)
         nodes = self.graph.propagate(seed) if self.graph else None
         table = self._item_table(nodes)
-        batch = self.sequential.training_states(sequences, seed, table)
-        local = local_loss(
+        batch = self.sequential.training_states(sequences, own_seed, table)
+        local = _share(batch.targets) * local_loss(
             self.config.local_loss,
             batch.states,
             table,
             batch.targets,
-            seed,
+            own_seed,
         )
         zero = tf.constant(0.0)
         if self.graph is None or nodes is None:
             return LossParts(local, local, zero, zero)
-        global_loss = self.graph.loss(nodes, edges, seed)
+        global_loss = self.graph.loss(nodes, edges, seed, _edge_share(edges))
         alignment = zero
         if self.config.alignment.kind != "none":
-            alignment = alignment_loss(
-                self.config.alignment,
-                batch.users,
-                tf.gather(nodes.users, users),
+            # all replicas compare the users of all: each has its part of it
+            alignment = (
+                alignment_loss(
+                    self.config.alignment,
+                    replicas.gathered(batch.users, most_users),
+                    replicas.gathered(
+                        tf.gather(nodes.users, users), most_users
+                    ),
+                )
+                / replicas.count()
             )
         total = (
             local
@@ -145,6 +158,25 @@ class Create(tf.keras.Model):
         """The graph's part of eq. 5 alone; arguments as in `joint_loss`."""
         if self.graph is None:
             raise ValueError("A model without graph encoder has no warm-up.")
-        loss = self.graph.loss(self.graph.propagate(seed), edges, seed)
+        loss = self.graph.loss(
+            self.graph.propagate(seed), edges, seed, _edge_share(edges)
+        )
         zero = tf.constant(0.0)
         return LossParts(weights.global_ * loss, zero, loss, zero)
+
+
+def _share(rows: tf.Tensor) -> tf.Tensor | float:
+    """Of a replica's [n] rows in those of all replicas."""
+    return _part(tf.shape(rows)[0])
+
+
+def _edge_share(edges: tf.Tensor) -> tf.Tensor | float:
+    """Of a replica's [pairs] edges, -1 padded, in those of all replicas."""
+    return _part(tf.math.count_nonzero(edges >= 0, dtype=tf.int32))
+
+
+def _part(number: tf.Tensor) -> tf.Tensor | float:
+    if replicas.count() == 1:
+        return 1.0
+    own = tf.cast(number, tf.float32)
+    return tf.math.divide_no_nan(own, replicas.total(own))

@@ -18,13 +18,15 @@ class FitState:
 
     Args:
         steps: the fit; takes the state of the folder's newest checkpoint.
-        directory: of the checkpoints, None keeps none.
+        directory: of the checkpoints, None keeps none. Where several
+            machines train, all must reach it; the first writes.
     """
 
     def __init__(self, steps: Steps, directory: str | None) -> None:
         self.epochs: list[Record] = []
         self._json = tf.Variable("[]", dtype=tf.string, shape=[])
         self._manager: tf.train.CheckpointManager | None = None
+        self._writes = steps.devices.is_chief
         if directory is None:
             return
         checkpoint = tf.train.Checkpoint(
@@ -45,6 +47,6 @@ class FitState:
     def append(self, record: Record) -> None:
         """Takes the record of an epoch that has ended, and saves."""
         self.epochs.append(record)
-        if self._manager is not None:
+        if self._manager is not None and self._writes:
             self._json.assign(json.dumps(self.epochs))
             self._manager.save(checkpoint_number=record["epoch"])

@@ -6,7 +6,9 @@ import math
 
 import tensorflow as tf
 
+from models import replicas
 from models.create import Create
+from models.replicas import Replicas
 
 ITEM_TABLE = "item_table"
 USER_TABLE = "user_table"
@@ -31,13 +33,19 @@ class ParameterGroup(tf.Module):
     Args:
         name: one of `GROUPS`.
         variables: at least one.
+        devices: where they are, one by default.
     """
 
-    def __init__(self, name: str, variables: list[tf.Variable]) -> None:
+    def __init__(
+        self,
+        name: str,
+        variables: list[tf.Variable],
+        devices: Replicas | None = None,
+    ) -> None:
         super().__init__(name=name)
         self.trained = variables
         self.column = GROUPS.index(name)
-        self.optimizer = _adam(variables)
+        self.optimizer = _adam(variables, devices or Replicas())
 
     @property
     def num_parameters(self) -> int:
@@ -50,16 +58,18 @@ class ParameterGroup(tf.Module):
         """One step of Adam with decoupled weight decay.
 
         Args:
-            gradients: one per variable.
+            gradients: one per variable, the same on all replicas.
             rate: scalar, the learning rate of this step.
             weight_decay: the variables shrink by its product with the rate.
         """
         if weight_decay:
+            shrink = rate * weight_decay
             for variable in self.trained:
-                variable.assign_sub(rate * weight_decay * variable)
+                replicas.update(lambda v: v.assign_sub(shrink * v), variable)
         self.optimizer.learning_rate.assign(rate)
         self.optimizer.apply_gradients(
-            zip(gradients, self.trained, strict=True)
+            zip(gradients, self.trained, strict=True),
+            experimental_aggregate_gradients=False,
         )
 
     def restart_moments(self) -> None:
@@ -68,7 +78,9 @@ class ParameterGroup(tf.Module):
             weight.assign(tf.zeros_like(weight))
 
 
-def parameter_groups(model: Create) -> list[ParameterGroup]:
+def parameter_groups(
+    model: Create, devices: Replicas | None = None
+) -> list[ParameterGroup]:
     """The groups that the model has, in the order of `GROUPS`.
 
     What belongs to the graph tower beside the shared item table goes with
@@ -85,40 +97,53 @@ def parameter_groups(model: Create) -> list[ParameterGroup]:
         own = [v for v in variables if id(v) not in taken]
         taken.update(map(id, own))
         if own:
-            groups.append(ParameterGroup(name, own))
+            groups.append(ParameterGroup(name, own, devices))
     return groups
 
 
+def dense(
+    gradients: list[tf.Tensor | tf.IndexedSlices],
+) -> list[tf.Tensor]:
+    """Gradients that name rows made dense.
+
+    Rows named twice are one gradient, whose length is not that of the two.
+    """
+    return [tf.convert_to_tensor(gradient) for gradient in gradients]
+
+
 def clipped(
-    gradients: list[tf.Tensor | tf.IndexedSlices], clip_norm: float
+    gradients: list[tf.Tensor], clip_norm: float
 ) -> tuple[list[tf.Tensor], tf.Tensor]:
     """Shortens a gradient as a whole, over tables and tower together.
 
     Args:
-        gradients: one per variable. Those that name rows are made dense
-            first: rows named twice are one gradient, whose length is not
-            that of the two.
+        gradients: one per variable, dense.
         clip_norm: longest length allowed.
 
     Returns:
         The gradients, and the length [] they had.
     """
-    dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
-    return tf.clip_by_global_norm(dense, clip_norm)
+    return tf.clip_by_global_norm(gradients, clip_norm)
 
 
 def _adam(
-    variables: list[tf.Variable],
+    variables: list[tf.Variable], devices: Replicas
 ) -> tf.keras.optimizers.legacy.Adam:
     """Adam with its slots created: inside a compiled loop it is too late.
 
     The legacy class runs one fused operation per variable; the newer one
     builds the update of many small ones, which costs on large tables.
     """
-    optimizer = tf.keras.optimizers.legacy.Adam(1.0, epsilon=1e-8)
-    optimizer.apply_gradients(
-        [(tf.zeros_like(variable), variable) for variable in variables]
-    )
+
+    def zero_step() -> None:
+        optimizer.apply_gradients(
+            [(tf.zeros_like(variable), variable) for variable in variables],
+            experimental_aggregate_gradients=False,
+        )
+
+    with devices.scope():
+        optimizer = tf.keras.optimizers.legacy.Adam(1.0, epsilon=1e-8)
+        devices.run(zero_step)
     # the zero step has moved nothing; it must not count either
     optimizer.iterations.assign(0)
     return optimizer

@@ -10,7 +10,7 @@ import tensorflow as tf
 from models import epoch_result
 from models.config import TrainingConfig
 from models.config.weights import weight_at
-from models.create import Create, LossParts, LossWeights
+from models.create import Create, LossWeights
 from models.epoch_result import EpochResult, Measured
 from models.input_pipeline import (
     Sequences,
@@ -19,13 +19,10 @@ from models.input_pipeline import (
     shuffled_batches,
     spread_over_batches,
 )
-from models.parameter_groups import (
-    SEQUENTIAL_TOWER,
-    ParameterGroup,
-    clipped,
-    parameter_groups,
-)
+from models.one_step import Data, TrainingStep
+from models.parameter_groups import SEQUENTIAL_TOWER, parameter_groups
 from models.rates import rates_of_epoch
+from models.replicas import Replicas
 
 # streams of random numbers
 _SEQUENCES, _EDGES, _GRAPH_EDGES = 0, 1, 2
@@ -50,29 +47,49 @@ class _Inputs(NamedTuple):
 class Steps(tf.Module):
     """Runs epochs of a model over data that stays on the device.
 
+    Args:
+        model: what is trained, made in the scope of `devices`.
+        config: optimisation.
+        sequences: histories.
+        devices: that share each step, one by default.
+
     Raises:
         ValueError: there is nothing to train on.
     """
 
     def __init__(
-        self, model: Create, config: TrainingConfig, sequences: Sequences
+        self,
+        model: Create,
+        config: TrainingConfig,
+        sequences: Sequences,
+        devices: Replicas | None = None,
     ) -> None:
         super().__init__()
         self.model = model
         self.config = config
+        self.devices = devices or Replicas()
         length = model.config.sequential.max_length
-        self._sequences = tf.constant(
-            right_aligned(sequences.items, sequences.offsets, length)
-        )
         self._lengths = np.minimum(np.diff(sequences.offsets), length)
-        self._users = tf.constant(sequences.users, tf.int32)
+        self._data = Data(
+            *self.devices.placed(
+                [
+                    tf.constant(
+                        right_aligned(
+                            sequences.items, sequences.offsets, length
+                        )
+                    ),
+                    tf.constant(sequences.users, tf.int32),
+                ]
+            )
+        )
         self.num_edges = len(model.graph.adjacency.edges) if model.graph else 0
         self._check_data()
-        self.groups = parameter_groups(model)
+        self.groups = parameter_groups(model, self.devices)
         # what the graph's loss alone can move
         self.table_groups = [
             group for group in self.groups if group.name != SEQUENTIAL_TOWER
         ]
+        self._step = TrainingStep(model, config, self.groups, self.table_groups)
 
     def run_epoch(
         self,
@@ -103,6 +120,7 @@ class Steps(tf.Module):
         weights = self.weights(0 if warmup else phase_epoch)
         run = self._graph_epoch if alone else self._joint_epoch
         measured = run(
+            self._data,
             *map(tf.constant, batches),
             _Inputs(
                 tf.constant(epoch),
@@ -151,43 +169,39 @@ class Steps(tf.Module):
 
     @tf.function(reduce_retracing=True)
     def _joint_epoch(
-        self, order: tf.Tensor, edges: tf.Tensor, inputs: _Inputs
+        self, data: Data, order: tf.Tensor, edges: tf.Tensor, inputs: _Inputs
     ) -> Measured:
         measured = epoch_result.nothing(inputs.steps)
         for step in tf.range(inputs.steps):
-            users = tf.boolean_mask(order[step], order[step] >= 0)
-            batch = tf.gather(self._sequences, users)
-            if self.config.batch_by_length:
-                longest = tf.reduce_max(
-                    tf.math.count_nonzero(batch, axis=1, dtype=tf.int32)
-                )
-                batch = batch[:, -tf.maximum(longest, 2) :]
-            with tf.GradientTape() as tape:
-                parts = self.model.joint_loss(
-                    batch,
-                    tf.gather(self._users, users),
-                    edges[step],
-                    self._step_seed(inputs.epoch, step),
-                    inputs.weights,
-                )
-            norm = self._update(tape, parts, self.groups, inputs.rates[step])
+            tf.autograph.experimental.set_loop_options(parallel_iterations=1)
+            parts, norm = self.devices.run(
+                self._step.joint,
+                data,
+                order[step],
+                edges[step],
+                self._step_seed(inputs.epoch, step),
+                inputs.rates[step],
+                inputs.weights,
+            )
             measured = epoch_result.add(
                 measured, parts, norm, self.config.clip_norm, step
             )
         return measured
 
     @tf.function(reduce_retracing=True)
-    def _graph_epoch(self, edges: tf.Tensor, inputs: _Inputs) -> Measured:
+    def _graph_epoch(
+        self, data: Data, edges: tf.Tensor, inputs: _Inputs
+    ) -> Measured:
+        del data
         measured = epoch_result.nothing(inputs.steps)
         for step in tf.range(inputs.steps):
-            with tf.GradientTape() as tape:
-                parts = self.model.graph_loss(
-                    edges[step],
-                    self._step_seed(inputs.epoch, step),
-                    inputs.weights,
-                )
-            norm = self._update(
-                tape, parts, self.table_groups, inputs.rates[step]
+            tf.autograph.experimental.set_loop_options(parallel_iterations=1)
+            parts, norm = self.devices.run(
+                self._step.graph,
+                edges[step],
+                self._step_seed(inputs.epoch, step),
+                inputs.rates[step],
+                inputs.weights,
             )
             measured = epoch_result.add(
                 measured, parts, norm, self.config.clip_norm, step
@@ -199,32 +213,6 @@ class Steps(tf.Module):
         return tf.random.experimental.stateless_fold_in(
             tf.stack([tf.constant(self.config.seed), epoch]), step
         )
-
-    def _update(
-        self,
-        tape: tf.GradientTape,
-        parts: LossParts,
-        groups: list[ParameterGroup],
-        rates: tf.Tensor,
-    ) -> tf.Tensor:
-        """Moves the groups; returns the gradient's length before clipping."""
-        variables = [v for group in groups for v in group.trained]
-        gradients, norm = clipped(
-            tape.gradient(
-                parts.total,
-                variables,
-                unconnected_gradients=tf.UnconnectedGradients.ZERO,
-            ),
-            self.config.clip_norm,
-        )
-        own = iter(gradients)
-        for group in groups:
-            group.apply(
-                [next(own) for _ in group.trained],
-                rates[group.column],
-                self.config.weight_decay,
-            )
-        return norm
 
     def _check_data(self) -> None:
         if self.model.graph is not None and not self.num_edges:

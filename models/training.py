@@ -17,6 +17,7 @@ from models.input_pipeline import Queries, Sequences
 from models.one_epoch import run_epoch
 from models.plan import plan
 from models.progress import progress_line, switch_line
+from models.replicas import Replicas
 from models.schedule import (
     GRAPH,
     GRAPH_NDCG,
@@ -99,13 +100,21 @@ def fit(
             "`training.warmup_patience` looks at the validation of the "
             f"graph, but the fit {name!r} has no validation queries."
         )
-    model = Create(
-        model_config,
-        period.sequences.num_items,
-        period.adjacency,
-        config.seed,
-    )
-    steps = Steps(model, config, period.sequences)
+    devices = Replicas.of(config.distribution)
+    if not devices.is_chief:
+        log_dir = None
+
+    def create() -> Create:
+        return Create(
+            model_config,
+            period.sequences.num_items,
+            period.adjacency,
+            config.seed,
+        )
+
+    with devices.scope():
+        model = create()
+    steps = Steps(model, config, period.sequences, devices)
     state = FitState(steps, checkpoint_dir)
     if state.epochs:
         report(f"[{name}] resumed after epoch {len(state.epochs)}")
@@ -126,7 +135,7 @@ def fit(
     if writer:
         writer.close()
     return FitResult(
-        model,
+        model if devices.count == 1 else on_one_device(model, create()),
         state.epochs,
         schedule.best_epoch(state.epochs),
         plan(schedule, state.epochs, steps),
@@ -190,6 +199,23 @@ def select_and_refit(
         f"validation for as many epochs{_warmup_again(refit_schedule)}"
     )
     return selection, run("refit", train_validation, refit_schedule)
+
+
+def on_one_device(model: Create, plain: Create) -> Create:
+    """Copies a model's weights into one that was made outside of replicas.
+
+    Args:
+        model: whose variables have a copy on every device.
+        plain: an equal model, whatever its weights.
+
+    Returns:
+        `plain`.
+    """
+    for target, source in zip(
+        plain.trainable_variables, model.trainable_variables, strict=True
+    ):
+        target.assign(source.numpy())
+    return plain
 
 
 def _graph_steps(config: ModelConfig, period: Period) -> int:

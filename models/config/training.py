@@ -28,6 +28,9 @@ class TrainingConfig:
 
     `filter_seen` says whether validation leaves out items the user has
     already, and should agree with how the model will be used.
+
+    `distribution` says which devices share each step (`models.replicas`);
+    `batch_size` counts the sequences of all of them.
     """
 
     seed: int = 0
@@ -49,6 +52,7 @@ class TrainingConfig:
     validate_every: int = 1
     filter_seen: bool = False
     batch_by_length: bool = False
+    distribution: str = "auto"
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "max_epochs", "patience", "validate_every"):
@@ -63,6 +67,14 @@ class TrainingConfig:
             "none",
             "cosine",
             "linear",
+        )
+        one_of(
+            "distribution",
+            self.distribution,
+            "auto",
+            "none",
+            "mirrored",
+            "multi_worker",
         )
         positive("learning_rate", self.learning_rate)
         for name in _RATES:

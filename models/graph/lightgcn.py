@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from models.graph.tower import FoldIn, GraphTower, NodeVectors
-from models.losses.bpr import bpr_against_all, bpr_loss, l2_penalty
+from models.losses.bpr import bpr_against_all, bpr_loss
 
 # of the seed of a step
 _EDGES = 1100
@@ -32,36 +32,37 @@ class LightGCN(GraphTower):
         return NodeVectors(tf.add_n(users) * share, tf.add_n(items) * share)
 
     def loss(
-        self, vectors: NodeVectors, edges: tf.Tensor, seed: tf.Tensor
+        self,
+        vectors: NodeVectors,
+        edges: tf.Tensor,
+        seed: tf.Tensor,
+        share: tf.Tensor | float = 1.0,
     ) -> tf.Tensor:
-        """BPR with L2 on the layer-0 vectors; see GraphTower."""
+        """BPR with L2 on the layer-0 vectors; see GraphTower.
+
+        Where every item is a negative of every edge, L2 is of the edges'
+        ends.
+        """
         users, positives = self.pairs(edges)
+        user_vectors = tf.gather(vectors.users, users)
+        negative_starts = None
         if self.config.negatives == "all":
-            return self._loss_against_all(vectors, users, positives)
-        negatives = self.negatives(users, seed)
-        loss = bpr_loss(
-            tf.gather(vectors.users, users),
-            tf.gather(vectors.items, positives),
-            tf.gather(vectors.items, negatives),
-        )
-        penalty = l2_penalty(
+            loss = bpr_against_all(user_vectors, vectors.items, positives)
+        else:
+            negatives = self.negatives(users, seed)
+            negative_starts = tf.gather(self.items.table, negatives)
+            loss = bpr_loss(
+                user_vectors,
+                tf.gather(vectors.items, positives),
+                tf.gather(vectors.items, negatives),
+            )
+        penalty = self.penalty(
             tf.gather(self.users, users),
             tf.gather(self.items.table, positives),
-            tf.gather(self.items.table, negatives),
+            negative_starts,
+            share,
         )
-        return loss + self.config.l2 * penalty
-
-    def _loss_against_all(
-        self, vectors: NodeVectors, users: tf.Tensor, positives: tf.Tensor
-    ) -> tf.Tensor:
-        """Every item is a negative of every edge; L2 on the edges' ends."""
-        penalty = l2_penalty(
-            tf.gather(self.users, users), tf.gather(self.items.table, positives)
-        )
-        loss = bpr_against_all(
-            tf.gather(vectors.users, users), vectors.items, positives
-        )
-        return loss + self.config.l2 * penalty
+        return share * (loss + penalty)
 
     def fold_in(self) -> FoldIn:
         """The propagation rule for a user without a row of its own.

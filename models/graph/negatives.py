@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from models import replicas
 from models.graph.propagation import BipartiteAdjacency
 
 
@@ -43,6 +44,7 @@ class NegativeSampler:
             users: [edges] int32 user nodes.
             seed: [2] int32 of this step.
         """
+        seed = replicas.own_seed(seed)
         shape = [tf.shape(users)[0], self._num_negatives]
         first, second = (self._draw(shape, seed, n) for n in range(2))
         keys = tf.cast(users[:, tf.newaxis], tf.int64) * self._num_items

@@ -12,6 +12,7 @@ from models.config import GraphTowerConfig
 from models.graph.negatives import NegativeSampler
 from models.graph.propagation import BipartiteAdjacency
 from models.item_embedding import ItemEmbedding
+from models.losses.bpr import l2_penalty
 
 
 class NodeVectors(NamedTuple):
@@ -98,7 +99,11 @@ class GraphTower(tf.keras.layers.Layer, abc.ABC):
 
     @abc.abstractmethod
     def loss(
-        self, vectors: NodeVectors, edges: tf.Tensor, seed: tf.Tensor
+        self,
+        vectors: NodeVectors,
+        edges: tf.Tensor,
+        seed: tf.Tensor,
+        share: tf.Tensor | float = 1.0,
     ) -> tf.Tensor:
         """L_global of eq. 5 on a batch of edges.
 
@@ -106,6 +111,9 @@ class GraphTower(tf.keras.layers.Layer, abc.ABC):
             vectors: of `propagate`.
             edges: [pairs] int numbers of graph edges, -1 pads.
             seed: [2] int32 of this step.
+            share: of these pairs in all pairs of the step. The loss is
+                multiplied by it, so that the losses of all shares add up to
+                that of the whole step.
 
         Returns:
             Scalar float32.
@@ -120,6 +128,31 @@ class GraphTower(tf.keras.layers.Layer, abc.ABC):
         edges = tf.boolean_mask(edges, edges >= 0)
         pairs = tf.gather(self._edges, edges)
         return pairs[:, 0], pairs[:, 1]
+
+    def penalty(
+        self,
+        users: tf.Tensor,
+        positives: tf.Tensor,
+        negatives: tf.Tensor | None,
+        share: tf.Tensor | float,
+    ) -> tf.Tensor:
+        """`l2` times half the squared norm of what a step uses, per pair.
+
+        Args:
+            users: [pairs, d] layer-0 vectors.
+            positives: [pairs, d] of the pairs' items.
+            negatives: [pairs, n, d], or [n, d] which all pairs of the step
+                share, whichever replica has them; None for none.
+            share: as in `loss`; the result is not multiplied by it.
+        """
+        penalty = l2_penalty(users, positives)
+        if negatives is not None:
+            pairs = tf.cast(tf.shape(users)[0], tf.float32)
+            once = share if negatives.shape.rank == 2 else 1.0
+            penalty += once * tf.math.divide_no_nan(
+                tf.nn.l2_loss(negatives), pairs
+            )
+        return self.config.l2 * penalty
 
     def negatives(self, users: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """[edges, n] items to compare with, or [n] that all edges share."""

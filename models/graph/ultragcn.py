@@ -15,7 +15,7 @@ from models.config import GraphTowerConfig
 from models.graph.propagation import BipartiteAdjacency
 from models.graph.tower import FoldIn, GraphTower, NodeVectors
 from models.item_embedding import ItemEmbedding
-from models.losses.bpr import l2_penalty, negative_scores
+from models.losses.bpr import negative_scores
 from models.losses.ultragcn import constraint_loss, item_loss
 
 
@@ -65,7 +65,11 @@ class UltraGCN(GraphTower):
         )
 
     def loss(
-        self, vectors: NodeVectors, edges: tf.Tensor, seed: tf.Tensor
+        self,
+        vectors: NodeVectors,
+        edges: tf.Tensor,
+        seed: tf.Tensor,
+        share: tf.Tensor | float = 1.0,
     ) -> tf.Tensor:
         """L_O + lambda L_C + gamma L_I and L2; see GraphTower.
 
@@ -94,8 +98,10 @@ class UltraGCN(GraphTower):
             loss += weights.item_weight * self._item_loss(
                 vectors, user_vectors, positives
             )
-        penalty = l2_penalty(user_vectors, positive_vectors, negative_vectors)
-        return loss + self.config.l2 * penalty
+        penalty = self.penalty(
+            user_vectors, positive_vectors, negative_vectors, share
+        )
+        return share * (loss + penalty)
 
     def fold_in(self) -> FoldIn:
         """UltraGCN's limit for a user without a row of its own.

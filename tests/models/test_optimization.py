@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from models.create import Create
-from models.parameter_groups import ParameterGroup, clipped
+from models.parameter_groups import ParameterGroup, clipped, dense
 from models.steps import Steps
 from tests.models import fit_helpers as helpers
 from tests.models.fit_helpers import NUM_ITEMS, SHORT, small_model
@@ -40,7 +40,7 @@ def test_rows_named_twice_are_one_gradient():
         loss = tf.reduce_sum(rows * [[3.0], [1.0]])
     gradient = tape.gradient(loss, table)
     assert isinstance(gradient, tf.IndexedSlices)
-    short, norm = clipped([gradient], clip_norm=2.0)
+    short, norm = clipped(dense([gradient]), clip_norm=2.0)
     assert float(norm) == pytest.approx(4.0)
     np.testing.assert_allclose(short[0][2], [2.0])
 
