@@ -10,6 +10,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from models import replicas
+from models.compute import Compute, using
 from models.config import TrainingConfig
 from models.create import Create, LossParts, LossWeights
 from models.parameter_groups import ParameterGroup, clipped, dense
@@ -48,6 +49,7 @@ class TrainingStep:
         self.config = config
         self.groups = groups
         self.table_groups = table_groups
+        self.compute = Compute(config.precision, config.xla)
 
     def joint(
         self,
@@ -67,16 +69,17 @@ class TrainingStep:
                 tf.math.count_nonzero(batch, axis=1, dtype=tf.int32)
             )
             batch = batch[:, -tf.maximum(longest, 2) :]
-        with tf.GradientTape() as tape:
-            parts = self.model.joint_loss(
-                batch,
-                tf.gather(data.users, users),
-                replicas.own(edges),
-                seed,
-                weights,
-                self.config.batch_size,
-            )
-        return self._update(tape, parts, self.groups, rates)
+        with using(self.compute):
+            with tf.GradientTape() as tape:
+                parts = self.model.joint_loss(
+                    batch,
+                    tf.gather(data.users, users),
+                    replicas.own(edges),
+                    seed,
+                    weights,
+                    self.config.batch_size,
+                )
+            return self._update(tape, parts, self.groups, rates)
 
     def graph(
         self,
@@ -86,9 +89,12 @@ class TrainingStep:
         weights: LossWeights,
     ) -> tuple[LossParts, tf.Tensor]:
         """One step of the graph tower on a replica's share of the edges."""
-        with tf.GradientTape() as tape:
-            parts = self.model.graph_loss(replicas.own(edges), seed, weights)
-        return self._update(tape, parts, self.table_groups, rates)
+        with using(self.compute):
+            with tf.GradientTape() as tape:
+                parts = self.model.graph_loss(
+                    replicas.own(edges), seed, weights
+                )
+            return self._update(tape, parts, self.table_groups, rates)
 
     def _update(
         self,

@@ -30,7 +30,9 @@ class TrainingConfig:
     already, and should agree with how the model will be used.
 
     `distribution` says which devices share each step (`models.replicas`);
-    `batch_size` counts the sequences of all of them.
+    `batch_size` counts the sequences of all of them. `precision` is that of
+    the factors of matrix products, `xla` compiles the dense part of a step
+    (`models.compute`).
     """
 
     seed: int = 0
@@ -53,6 +55,8 @@ class TrainingConfig:
     filter_seen: bool = False
     batch_by_length: bool = False
     distribution: str = "auto"
+    precision: str = "float32"
+    xla: bool = False
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "max_epochs", "patience", "validate_every"):
@@ -76,6 +80,7 @@ class TrainingConfig:
             "mirrored",
             "multi_worker",
         )
+        one_of("precision", self.precision, "float32", "bfloat16")
         positive("learning_rate", self.learning_rate)
         for name in _RATES:
             if getattr(self, name) is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from models.compute import current, product
 from models.losses.cross_entropy import MAX_SCORES
 
 
@@ -70,12 +71,13 @@ def bpr_against_all(
     piece = tf.maximum(max_scores // num_items, 1)
     columns = tf.transpose(items)
     positive = tf.reduce_sum(users * tf.gather(items, positives), axis=1)
+    compute = current()
 
     @tf.recompute_grad
     def summed(
         rows: tf.Tensor, threshold: tf.Tensor, columns: tf.Tensor
     ) -> tf.Tensor:
-        scores = tf.matmul(rows, columns)
+        scores = product(rows, columns, compute)
         return tf.reduce_sum(tf.nn.softplus(scores - threshold[:, tf.newaxis]))
 
     total = tf.zeros([], users.dtype)

@@ -14,6 +14,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from models.compute import Compute, current, product, rounded
+
 # most scores held at a time: 64 MiB
 MAX_SCORES = 1 << 24
 # positions of a piece are a multiple of this, so that few shapes occur
@@ -39,29 +41,31 @@ def full_softmax_cross_entropy(
     Returns:
         Scalar float32. Gradients flow to `states` and `table`.
     """
-    return _loss_with_gradient(max_scores)(
+    return _loss_with_gradient(max_scores, current())(
         states, tf.convert_to_tensor(table), targets, weights
     )
 
 
-def _loss_with_gradient(max_scores: int) -> Callable[..., tf.Tensor]:
+def _loss_with_gradient(
+    max_scores: int, compute: Compute
+) -> Callable[..., tf.Tensor]:
     @tf.custom_gradient
-    def compute(
+    def loss(
         states: tf.Tensor,
         table: tf.Tensor,
         targets: tf.Tensor,
         weights: tf.Tensor,
     ) -> tuple[tf.Tensor, Callable[..., tuple]]:
-        loss, d_states, d_table = _forward_and_backward(
-            states, table, targets, weights, max_scores
+        value, d_states, d_table = _forward_and_backward(
+            states, table, targets, weights, max_scores, compute
         )
 
         def gradient(upstream: tf.Tensor) -> tuple:
             return upstream * d_states, upstream * d_table, None, None
 
-        return loss, gradient
+        return value, gradient
 
-    return compute
+    return loss
 
 
 @tf.function(reduce_retracing=True)
@@ -71,10 +75,14 @@ def _forward_and_backward(
     targets: tf.Tensor,
     weights: tf.Tensor,
     max_scores: int,
+    compute: Compute,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Loss, its gradient by states and its gradient by table."""
     positions, dim = tf.shape(states)[0], states.shape[1]
-    num_chunks, chunk = _pieces(positions, tf.shape(table)[0], max_scores)
+    num_chunks, chunk = _pieces(
+        positions, tf.shape(table)[0], max_scores, compute
+    )
+    piece = _compiled_piece if compute.xla else _piece
     padding = num_chunks * chunk - positions
     padded = tf.pad(states, [[0, padding], [0, 0]])
     padded_weights = tf.pad(weights, [[0, padding]])
@@ -87,16 +95,12 @@ def _forward_and_backward(
         tf.autograph.experimental.set_loop_options(parallel_iterations=1)
         rows = slice(number * chunk, (number + 1) * chunk)
         state = tf.ensure_shape(padded[rows], [None, dim])
-        scores = tf.matmul(state, columns)
-        top = tf.reduce_max(scores, axis=1, keepdims=True)
-        exponentials = _shifted_exponential(scores, top)
-        total = tf.reduce_sum(exponentials, axis=1, keepdims=True)
-        log_totals = log_totals.write(number, (tf.math.log(total) + top)[:, 0])
-        share = padded_weights[rows][:, tf.newaxis] / total
-        d_states = d_states.write(
-            number, tf.matmul(exponentials, table) * share
+        log_total, d_state, d_column = piece(
+            state, padded_weights[rows], table, columns, compute
         )
-        d_columns += tf.matmul(state * share, exponentials, transpose_a=True)
+        log_totals = log_totals.write(number, log_total)
+        d_states = d_states.write(number, d_state)
+        d_columns += d_column
     right = tf.gather(table, targets)
     log_total = log_totals.concat()[:positions]
     loss = tf.reduce_sum(
@@ -109,13 +113,52 @@ def _forward_and_backward(
     return loss, d_states.concat()[:positions] - weights * right, d_table
 
 
+def _piece(
+    state: tf.Tensor,
+    weights: tf.Tensor,
+    table: tf.Tensor,
+    columns: tf.Tensor,
+    compute: Compute,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Log of the softmax's sum, gradients but for the targets' part.
+
+    Args:
+        state: [n, d] positions.
+        weights: [n] of them.
+        table: [num_items, d], and
+        columns: [d, num_items] its transpose.
+        compute: how products are computed.
+
+    Returns:
+        [n], [n, d], and [d, num_items].
+    """
+    scores = product(state, columns, compute)
+    top = tf.reduce_max(scores, axis=1, keepdims=True)
+    exponentials = _shifted_exponential(scores, top)
+    total = tf.reduce_sum(exponentials, axis=1, keepdims=True)
+    share = weights[:, tf.newaxis] / total
+    return (
+        (tf.math.log(total) + top)[:, 0],
+        product(exponentials, table, compute) * share,
+        product(state * share, exponentials, compute, transpose_a=True),
+    )
+
+
+_compiled_piece = tf.function(_piece, jit_compile=True, reduce_retracing=True)
+
+
 def _pieces(
-    positions: tf.Tensor, num_items: tf.Tensor, max_scores: int
+    positions: tf.Tensor,
+    num_items: tf.Tensor,
+    max_scores: int,
+    compute: Compute,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Number of pieces and positions of each, for at most `max_scores`."""
     most = tf.maximum(max_scores // num_items // _ROUND * _ROUND, _ROUND)
     num_chunks = tf.maximum((positions + most - 1) // most, 1)
     chunk = (positions + num_chunks - 1) // num_chunks
+    if compute.xla:
+        return num_chunks, rounded(chunk, _ROUND)
     return num_chunks, (chunk + _ROUND - 1) // _ROUND * _ROUND
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from models.compute import Compute, current, product
 from models.config import ScalableCrossEntropyConfig
 
 # Items whose scores by all centres are held at a time: 20 MB at 158 buckets;
@@ -48,7 +49,7 @@ def scalable_cross_entropy(
         dense [num_items, d] tensor, to `table`: what adds up, clips by
         norm or runs Adam's fused operation takes it as it is.
     """
-    return _loss_with_gradient(settings)(
+    return _loss_with_gradient(settings, current())(
         tf.convert_to_tensor(states),
         tf.convert_to_tensor(table),
         tf.cast(targets, tf.int32),
@@ -57,18 +58,18 @@ def scalable_cross_entropy(
 
 
 def _loss_with_gradient(
-    settings: ScalableCrossEntropyConfig,
+    settings: ScalableCrossEntropyConfig, compute: Compute
 ) -> Callable[..., tf.Tensor]:
     @tf.custom_gradient
-    def compute(
+    def loss(
         states: tf.Tensor,
         table: tf.Tensor,
         targets: tf.Tensor,
         seed: tf.Tensor,
     ) -> tuple[tf.Tensor, Callable[..., tuple]]:
         chosen, items = _buckets(states, table, seed, settings)
-        loss, d_states, d_items, d_targets = _forward_and_backward(
-            states, table, targets, chosen, items
+        value, d_states, d_items, d_targets = _forward_and_backward(
+            states, table, targets, chosen, items, compute
         )
 
         def gradient(upstream: tf.Tensor) -> tuple:
@@ -83,9 +84,9 @@ def _loss_with_gradient(
             )
             return upstream * d_states, d_table, None, None
 
-        return loss, gradient
+        return value, gradient
 
-    return compute
+    return loss
 
 
 @tf.function(reduce_retracing=True)
@@ -150,6 +151,7 @@ def _forward_and_backward(
     targets: tf.Tensor,
     chosen: tf.Tensor,
     items: tf.Tensor,
+    compute: Compute,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
     """Loss; gradients of `states`, of the items' and the targets' rows.
 
@@ -159,6 +161,7 @@ def _forward_and_backward(
         targets: [positions].
         chosen: [buckets, b_x] rows of `states`.
         items: [buckets, b_y] rows of `table`.
+        compute: how products are computed.
 
     Returns:
         Scalar, [positions, d], [buckets, b_y, d] and [positions, d].
@@ -169,7 +172,11 @@ def _forward_and_backward(
     bucket_states = tf.gather(states, chosen)
     bucket_items = tf.gather(table, items)
     wrong = _scores_of_others(
-        bucket_states, bucket_items, tf.gather(targets, chosen), items
+        bucket_states,
+        bucket_items,
+        tf.gather(targets, chosen),
+        items,
+        compute,
     )
     losses, wrong, right, total = _losses(wrong, tf.gather(right, chosen))
     weights, loss = _largest_per_position(losses, chosen, positions)
@@ -178,17 +185,21 @@ def _forward_and_backward(
         weights * (right / total - 1.0), chosen, positions
     )[:, tf.newaxis]
     d_states = tf.math.unsorted_segment_sum(
-        tf.matmul(probabilities, bucket_items), chosen, positions
+        product(probabilities, bucket_items, compute), chosen, positions
     )
-    d_items = tf.matmul(probabilities, bucket_states, transpose_a=True)
+    d_items = product(probabilities, bucket_states, compute, transpose_a=True)
     return loss, d_states + d_right * target_rows, d_items, d_right * states
 
 
 def _scores_of_others(
-    states: tf.Tensor, rows: tf.Tensor, targets: tf.Tensor, items: tf.Tensor
+    states: tf.Tensor,
+    rows: tf.Tensor,
+    targets: tf.Tensor,
+    items: tf.Tensor,
+    compute: Compute,
 ) -> tf.Tensor:
     """[buckets, b_x, b_y]; -inf for the target, the right answer already."""
-    scores = tf.matmul(states, rows, transpose_b=True)
+    scores = product(states, rows, compute, transpose_b=True)
     is_target = targets[:, :, tf.newaxis] == items[:, tf.newaxis]
     return tf.where(is_target, tf.constant(-float("inf"), scores.dtype), scores)
 

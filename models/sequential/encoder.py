@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from models.compute import Compute, current, rounded
 from models.config import SequentialConfig
 from models.item_embedding import ItemEmbedding
 from models.sequential.layers import DropoutMasks, LayerNorm
@@ -71,13 +72,37 @@ class TransformerTower(SequentialTower):
             vectors: [positions, d] what stands in the known positions.
             packing: where these lie; columns up to `num_positions`, the
                 newest in the last one.
-            visible: [batch or 1, length, length] bool, True where row may
+            visible: [batch, length or 1, length] bool, True where row may
                 see column.
             seed: [2] int32 of this training step; None switches dropout off.
 
         Returns:
             [positions, d] float32.
         """
+        compute = current()
+        if not compute.xla:
+            return self.run_blocks(vectors, packing, visible, seed, compute)
+        positions = tf.shape(vectors)[0]
+        added = rounded(positions) - positions
+        states = _compiled(
+            self,
+            tf.pad(vectors, [[0, added], [0, 0]]),
+            packing.extended(positions + added),
+            tf.pad(visible, [[0, 1], [0, 0], [0, 0]]),
+            seed,
+            compute,
+        )
+        return states[:positions]
+
+    def run_blocks(
+        self,
+        vectors: tf.Tensor,
+        packing: Packing,
+        visible: tf.Tensor,
+        seed: tf.Tensor | None,
+        compute: Compute,
+    ) -> tf.Tensor:
+        """`encode` as it stands, for as many positions as there are."""
         vectors = vectors * self.scale + self._position_vectors(packing)
         if not self.pre_norm:
             vectors = self.norm(vectors)
@@ -86,7 +111,7 @@ class TransformerTower(SequentialTower):
         )
         # every row may see itself, so that padded rows stay finite
         visible |= tf.eye(packing.length, dtype=tf.bool)
-        context = Context(packing, visible, masks, seed)
+        context = Context(packing, visible, masks, seed, compute)
         states = masks(vectors, 0)
         for block in self.blocks:
             states = block(states, context)
@@ -107,3 +132,16 @@ class TransformerTower(SequentialTower):
                 packing.counts - packing.length, packing.places[:, 0]
             )
         return tf.gather(table, columns + first)
+
+
+# not an attribute of the tower, which would be exported with it
+@tf.function(jit_compile=True, reduce_retracing=True, autograph=False)
+def _compiled(
+    tower: TransformerTower,
+    vectors: tf.Tensor,
+    packing: Packing,
+    visible: tf.Tensor,
+    seed: tf.Tensor | None,
+    compute: Compute,
+) -> tf.Tensor:
+    return tower.run_blocks(vectors, packing, visible, seed, compute)

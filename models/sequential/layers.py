@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from models.compute import DEFAULT, Compute, product
+
 _EPSILON = 1e-8
 _LEVELS = 1 << 16
 
@@ -90,10 +92,10 @@ class Dense(tf.keras.layers.Layer):
         )
         self.activation = tf.keras.activations.get(activation)
 
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, compute: Compute = DEFAULT) -> tf.Tensor:
         """[positions, dim_in] to [positions, dim_out]."""
-        product = tf.matmul(inputs, self.kernel)
-        return self.activation(tf.nn.bias_add(product, self.bias))
+        sums = product(inputs, self.kernel, compute)
+        return self.activation(tf.nn.bias_add(sums, self.bias))
 
 
 class DropoutMasks:

@@ -48,6 +48,24 @@ class Packing(NamedTuple):
             tf.stack([self.batch, self.length, tf.shape(packed)[1]]),
         )
 
+    def extended(self, positions: tf.Tensor) -> Packing:
+        """The same with more positions, all in one more row of the batch.
+
+        What stands there is nobody's; it must be cut off again.
+
+        Args:
+            positions: scalar int32, at least as many as there are.
+        """
+        added = positions - tf.shape(self.places)[0]
+        place = tf.stack([self.batch, 0])[tf.newaxis]
+        filler = tf.tile(tf.cast(place, self.places.dtype), [added, 1])
+        return Packing(
+            tf.concat([self.places, filler], axis=0),
+            self.batch + 1,
+            self.length,
+            tf.concat([self.counts, [1]], axis=0),
+        )
+
     def last(self, packed: tf.Tensor) -> tf.Tensor:
         """[positions, d] to the [batch, d] rows of the newest positions.
 

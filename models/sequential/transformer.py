@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from models.compute import Compute, product
 from models.config import SequentialConfig
 from models.sequential.layers import Dense, DropoutMasks, LayerNorm
 from models.sequential.packing import Packing
@@ -20,17 +21,19 @@ class Context(NamedTuple):
 
     Attributes:
         packing: where the positions lie.
-        visible: [batch or 1, length, length] bool, True where row may see
+        visible: [batch, length, length] bool, True where row may see
             column; every row sees a column at least.
         masks: dropout of positions; block n has the masks 2 n + 1 and
             2 n + 2, 0 is the input's.
         seed: [2] int32 of this step, None outside training.
+        compute: how products are computed.
     """
 
     packing: Packing
     visible: tf.Tensor
     masks: DropoutMasks
     seed: tf.Tensor | None
+    compute: Compute
 
 
 class SelfAttention(tf.keras.layers.Layer):
@@ -49,12 +52,21 @@ class SelfAttention(tf.keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor, context: Context) -> tf.Tensor:
         """[positions, d] to the same."""
-        padded = context.packing.pad(self.query_key_value(inputs))
+        padded = context.packing.pad(
+            self.query_key_value(inputs, context.compute)
+        )
         query, key, value = map(self._heads, tf.split(padded, 3, axis=2))
-        logits = tf.matmul(query * self.head_dim**-0.5, key, transpose_b=True)
+        logits = product(
+            query * self.head_dim**-0.5,
+            key,
+            context.compute,
+            transpose_b=True,
+        )
         weights = self._weights(logits, context)
-        mixed = self._joined(tf.matmul(weights, value))
-        return self.output_projection(context.packing.pack(mixed))
+        mixed = self._joined(product(weights, value, context.compute))
+        return self.output_projection(
+            context.packing.pack(mixed), context.compute
+        )
 
     def _weights(self, logits: tf.Tensor, context: Context) -> tf.Tensor:
         """Softmax over the visible columns, with dropout in training."""
@@ -121,9 +133,13 @@ class TransformerBlock(tf.keras.layers.Layer):
         if self.pre_norm:
             attended = self.attention(self.attention_norm(inputs), context)
             states = inputs + context.masks(attended, first)
-            mixed = self.contract(self.expand(self.feed_forward_norm(states)))
+            mixed = self._feed_forward(self.feed_forward_norm(states), context)
             return states + context.masks(mixed, second)
         attended = self.attention(inputs, context)
         states = self.attention_norm(inputs + context.masks(attended, first))
-        mixed = self.contract(self.expand(states))
+        mixed = self._feed_forward(states, context)
         return self.feed_forward_norm(states + context.masks(mixed, second))
+
+    def _feed_forward(self, states: tf.Tensor, context: Context) -> tf.Tensor:
+        wide = self.expand(states, context.compute)
+        return self.contract(wide, context.compute)
