@@ -100,27 +100,36 @@ def main() -> int:
     return 0
 
 
-def make_data() -> tuple[Sequences, BipartiteAdjacency]:
-    """Histories of 2 to 10 events (mean 6.2), items by a power law."""
+def make_data(
+    num_users: int = NUM_USERS, num_items: int = NUM_ITEMS, newest: int = NEWEST
+) -> tuple[Sequences, BipartiteAdjacency]:
+    """Histories of 2 events and more, items by a power law.
+
+    Args:
+        num_users: histories; their lengths are geometric, with a mean of
+            6.2 where the newest 10 are kept.
+        num_items: the catalogue.
+        newest: events kept of a history.
+    """
     generator = np.random.default_rng(0)
-    lengths = np.minimum(2 + generator.geometric(0.2, NUM_USERS), NEWEST)
-    items = generator.zipf(1.2, lengths.sum()) % NUM_ITEMS + 1
+    lengths = np.minimum(2 + generator.geometric(0.2, num_users), newest)
+    items = generator.zipf(1.2, lengths.sum()) % num_items + 1
     offsets = np.concatenate([[0], np.cumsum(lengths)])
-    users = np.arange(NUM_USERS)
+    users = np.arange(num_users)
     edges = np.unique(
         np.stack([np.repeat(users, lengths), items - 1], axis=1), axis=0
     )
-    near = item_neighbors(*edges.T, NUM_USERS, NUM_ITEMS, NEIGHBORS)
+    near = item_neighbors(*edges.T, num_users, num_items, NEIGHBORS)
     adjacency = BipartiteAdjacency(
         edges,
         symmetric_weights(edges),
-        NUM_USERS,
-        NUM_ITEMS,
+        num_users,
+        num_items,
         neighbor_table(
-            np.stack([near.sources, near.targets], 1), near.weights, NUM_ITEMS
+            np.stack([near.sources, near.targets], 1), near.weights, num_items
         ),
     )
-    return Sequences(items, offsets, users, NUM_ITEMS), adjacency
+    return Sequences(items, offsets, users, num_items), adjacency
 
 
 def epoch_seconds(
