@@ -77,6 +77,47 @@ def to_json(settings: Any) -> str:
     return json.dumps(dataclasses.asdict(settings), sort_keys=True)
 
 
+def with_values(settings: T, values: Mapping[str, Any]) -> T:
+    """The settings with other values.
+
+    Args:
+        settings: a dataclass of settings.
+        values: by dotted name, such as `model.sequential.dropout`.
+
+    Raises:
+        SettingsError: as `from_mapping`.
+    """
+    tree = dataclasses.asdict(settings)  # type: ignore[call-overload]
+    for name, value in values.items():
+        *parents, last = name.split(".")
+        node = tree
+        for index, parent in enumerate(parents):
+            child = node.get(parent) if parent in node else None
+            if parent not in node or not isinstance(child, dict):
+                raise SettingsError(_no_group(name, parents[: index + 1], node))
+            node = child
+        node[last] = value
+    return from_mapping(type(settings), tree)
+
+
+def value_at(settings: Any, name: str) -> Any:
+    """The value of a setting by its dotted name."""
+    for part in name.split("."):
+        settings = getattr(settings, part)
+    return settings
+
+
+def _no_group(name: str, parents: list[str], node: Mapping[str, Any]) -> str:
+    near = difflib.get_close_matches(parents[-1], node, n=1)
+    hint = (
+        f" Did you mean `{'.'.join([*parents[:-1], near[0]])}`?" if near else ""
+    )
+    return (
+        f"Unknown key `{name}`: `{'.'.join(parents)}` is no group of "
+        f"settings.{hint}"
+    )
+
+
 def _convert(hint: Any, value: Any, path: str) -> Any:
     """Converts `value` to the annotated type `hint`, or raises."""
     origin = typing.get_origin(hint)

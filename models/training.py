@@ -76,6 +76,7 @@ def fit(
     checkpoint_dir: str | None = None,
     log_dir: str | None = None,
     report: Callable[[str], None] = print,
+    after_epoch: Callable[[Record], None] | None = None,
 ) -> FitResult:
     """Trains until the schedule ends; continues where a killed fit stopped.
 
@@ -89,6 +90,8 @@ def fit(
             with the same arguments and directory resumes from it.
         log_dir: TensorBoard scalars, None for none.
         report: takes one line per epoch.
+        after_epoch: takes the record of every epoch, those of a fit that
+            resumes once more; what it raises ends the fit.
 
     Raises:
         TrainingDivergedError: a loss is not finite, or grows.
@@ -121,6 +124,8 @@ def fit(
     writer = tf.summary.create_file_writer(log_dir) if log_dir else None
     for record in state.epochs:
         _write_scalars(writer, record)
+        if after_epoch:
+            after_epoch(record)
     while epoch := schedule.next_epoch(state.epochs):
         if epoch.phase != WARMUP and epoch.phase_epoch == 1 < epoch.number:
             report(switch_line(name, schedule, state.epochs, steps))
@@ -132,6 +137,8 @@ def fit(
         state.append(record)
         _write_scalars(writer, record)
         report(progress_line(name, schedule, state.epochs))
+        if after_epoch:
+            after_epoch(record)
     if writer:
         writer.close()
     return FitResult(
@@ -187,12 +194,12 @@ def select_and_refit(
     schedule = Schedule.of_selection(
         config,
         has_warmup=model_config.has_graph and model_config.has_sequential,
-        graph_steps=_graph_steps(model_config, train),
+        graph_steps=graph_steps(model_config, train),
         main_phase=JOINT if model_config.has_sequential else GRAPH,
     )
     selection = run("selection", train, schedule)
     refit_schedule = schedule.of_refit(
-        config, selection.epochs, _graph_steps(model_config, train_validation)
+        config, selection.epochs, graph_steps(model_config, train_validation)
     )
     report(
         f"[selection] best epoch {selection.best_epoch}; refit on train + "
@@ -218,7 +225,7 @@ def on_one_device(model: Create, plain: Create) -> Create:
     return plain
 
 
-def _graph_steps(config: ModelConfig, period: Period) -> int:
+def graph_steps(config: ModelConfig, period: Period) -> int:
     """Steps of a pass over the edges, 0 without a graph."""
     if period.adjacency is None:
         return 0

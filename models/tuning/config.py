@@ -1,0 +1,165 @@
+"""Settings of the search for settings."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from models.config.checks import at_least
+
+_ROOTS = ("model.", "training.")
+
+
+@dataclasses.dataclass(frozen=True)
+class ParameterConfig:
+    """Values that a setting may take: some of a list, or a range.
+
+    `choices` lists them. Otherwise they lie from `low` to `high`, both
+    included: whole numbers where both are, `step` apart where that is given,
+    by their logarithm with `log`.
+    """
+
+    choices: tuple[Any, ...] = ()
+    low: int | float | None = None
+    high: int | float | None = None
+    step: int | float | None = None
+    log: bool = False
+
+    def __post_init__(self) -> None:
+        if self.choices:
+            self._check_choices()
+            return
+        if self.low is None or self.high is None:
+            raise ValueError(
+                "needs `choices` (a list), or `low` and `high`, found "
+                f"low {self.low}, high {self.high}."
+            )
+        if not self.low < self.high:
+            raise ValueError(
+                f"`low` must be below `high`, found {self.low} and {self.high}."
+            )
+        if self.log and self.low <= 0:
+            raise ValueError(f"`log` needs `low` above 0, found {self.low}.")
+        if self.step is not None:
+            if self.log:
+                raise ValueError("`step` and `log` exclude each other.")
+            if self.step <= 0:
+                raise ValueError(f"`step` must be above 0, found {self.step}.")
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the values of a range are whole numbers."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+    @property
+    def ends(self) -> tuple[Any, ...]:
+        """The values to try a setting with."""
+        return self.choices or (self.low, self.high)
+
+    def holds(self, value: Any) -> bool:
+        """Whether a value may be taken."""
+        if self.choices:
+            return value in self.choices
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number or self.low is None or self.high is None:
+            return False
+        if self.is_whole and not isinstance(value, int):
+            return False
+        if not self.low <= value <= self.high:
+            return False
+        if self.step is None:
+            return True
+        steps = (value - self.low) / self.step
+        return abs(steps - round(steps)) < 1e-9
+
+    def _check_choices(self) -> None:
+        ends = (self.low, self.high, self.step)
+        if any(end is not None for end in ends) or self.log:
+            raise ValueError(
+                "has `choices` and a range (`low`, `high`, `step`, `log`); "
+                "give one of the two."
+            )
+        for choice in self.choices:
+            if not isinstance(choice, (str, int, float, bool, type(None))):
+                raise ValueError(
+                    "`choices` must be numbers, words, true, false or null, "
+                    f"found {choice!r}."
+                )
+
+
+@dataclasses.dataclass(frozen=True)
+class StageConfig:
+    """One search; the winners of all stages before it hold in it.
+
+    `space` and `settings` have dotted names such as
+    `model.sequential.dropout`. `settings` hold for the trials of this stage
+    only, e.g. `model.graph.encoder: none` to tune a tower alone first.
+    """
+
+    name: str
+    trials: int
+    space: dict[str, ParameterConfig]
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        at_least("trials", self.trials, 1)
+        if not self.space:
+            raise ValueError("`space` is empty: there is nothing to search.")
+        for key in (*self.space, *self.settings):
+            if not key.startswith(_ROOTS):
+                raise ValueError(
+                    f"`{key}` cannot be tuned, only settings below `model` "
+                    "and `training`: data, split and graph are those of "
+                    "steps that ran before."
+                )
+        if "training.seed" in self.space:
+            raise ValueError(
+                "`training.seed` is no setting to tune: the best seed on "
+                "validation is luck."
+            )
+        both = sorted(set(self.space) & set(self.settings))
+        if both:
+            raise ValueError(
+                f"`{both[0]}` stands in `space` and in `settings`; give one."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class PrunerConfig:
+    """Stops trials that are worse than the median of those before.
+
+    A trial is looked at after `epochs` validated epochs and later, compared
+    with the best values that at least `trials` others had by then.
+    """
+
+    epochs: int = 10
+    trials: int = 5
+
+    def __post_init__(self) -> None:
+        at_least("epochs", self.epochs, 1)
+        at_least("trials", self.trials, 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class TuningConfig:
+    """A search in stages, before the Trainer; without stages there is none.
+
+    Each stage tries the configuration as it stands first, then
+    `startup_trials` at random, then what Optuna's TPE suggests.
+    """
+
+    stages: tuple[StageConfig, ...] = ()
+    seed: int = 0
+    startup_trials: int = 10
+    pruner: PrunerConfig | None = dataclasses.field(
+        default_factory=PrunerConfig
+    )
+
+    def __post_init__(self) -> None:
+        at_least("startup_trials", self.startup_trials, 1)
+        names = [stage.name for stage in self.stages]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(
+                f"two stages are called {twice[0]!r}; their names must differ."
+            )

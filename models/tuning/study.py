@@ -1,0 +1,247 @@
+"""Searches for settings, on validation only, and goes on after a kill.
+
+Optuna keeps every trial in a journal file. What is tried next is a function
+of that file and the seed, so a search that was killed ends as one that was
+not; the trial that was under way starts again, from the checkpoint of its last
+epoch. More trials continue the same search.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+
+from models.config import ModelConfig, TrainingConfig
+from models.divergence import TrainingDivergedError
+from models.schedule import GRAPH, JOINT, Record, Schedule
+from models.settings import SettingsError, value_at, with_values
+from models.training import Period, fit, graph_steps
+from models.tuning import trials as records
+from models.tuning.config import StageConfig, TuningConfig
+from models.tuning.trials import Trial, progress_line
+from models.tuning.watch import Watch, suggest
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What is tuned: `model.…` and `training.…`."""
+
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+
+
+@dataclasses.dataclass(frozen=True)
+class StageResult:
+    """One search.
+
+    Attributes:
+        name: of the stage.
+        trials: all that have ended, in order.
+        best: the trial with the best value.
+        importances: share of each parameter in how the values differ.
+    """
+
+    name: str
+    trials: list[Trial]
+    best: Trial
+    importances: dict[str, float]
+
+
+class Search:
+    """The stages of a search over one period.
+
+    Args:
+        settings: what holds beside the values searched.
+        config: stages, seed, pruning.
+        period: data with validation queries.
+        directory: of the journal and the checkpoints; the same arguments and
+            directory go on where a killed search stopped.
+        report: takes a line per epoch and per trial.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        config: TuningConfig,
+        period: Period,
+        directory: str,
+        report: Callable[[str], None] = print,
+    ) -> None:
+        self._settings = settings
+        self._config = config
+        self._period = period
+        self._directory = directory
+        self._report = report
+        os.makedirs(directory, exist_ok=True)
+        self._storage = JournalStorage(
+            JournalFileBackend(os.path.join(directory, "study.journal"))
+        )
+        # it writes a line per trial of its own
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+    def run(self) -> tuple[dict[str, Any], list[StageResult]]:
+        """Runs all stages.
+
+        Returns:
+            The best values by dotted name, and every stage.
+
+        Raises:
+            ValueError: no trial of a stage could be trained.
+        """
+        best: dict[str, Any] = {}
+        results = []
+        for stage in self._config.stages:
+            result = self._stage(stage, best)
+            best |= result.best.parameters
+            results.append(result)
+        return best, results
+
+    def _stage(self, stage: StageConfig, best: dict[str, Any]) -> StageResult:
+        fixed = {**best, **stage.settings}
+        study = self._study(stage, fixed)
+        if not study.get_trials():
+            self._enqueue_present(study, stage, fixed)
+        for trial in study.get_trials(states=(TrialState.RUNNING,)):
+            # was under way when the search was killed
+            killed = optuna.Trial(study, trial._trial_id)
+            killed.set_user_attr(records.AGAIN, True)
+            study.tell(killed, state=TrialState.FAIL)
+            study.enqueue_trial(trial.params)
+        started = time.monotonic()
+        before = len(records.finished(study))
+        while (done := len(records.finished(study))) < stage.trials:
+            study.sampler = self._sampler(done)
+            self._try(study, stage, fixed, done + 1)
+            spent = (time.monotonic() - started) / (done + 1 - before)
+            self._report(progress_line(stage, records.finished(study), spent))
+        found = records.finished(study)
+        trained = [trial for trial in found if trial.value is not None]
+        if not trained:
+            raise ValueError(
+                f"No trial of the tuning stage {stage.name!r} could be "
+                f"trained. The last one: {found[-1].reason}"
+            )
+        return StageResult(
+            stage.name,
+            found,
+            max(trained, key=lambda trial: trial.value or 0.0),
+            records.importances(study, found),
+        )
+
+    def _try(
+        self,
+        study: optuna.Study,
+        stage: StageConfig,
+        fixed: Mapping[str, Any],
+        number: int,
+    ) -> None:
+        """Asks for values, trains with them, tells what became of it."""
+        trial = study.ask()
+        values = {
+            name: suggest(trial, name, parameter)
+            for name, parameter in stage.space.items()
+        }
+        folder = os.path.join(
+            self._directory, f"{study.study_name}-{_digest(values)}"
+        )
+        watch = Watch(trial)
+        state, value = TrialState.COMPLETE, None
+        try:
+            settings = with_values(self._settings, {**fixed, **values})
+            self._fit(f"{stage.name} {number}", settings, folder, watch)
+            value = watch.best
+        except (SettingsError, TrainingDivergedError) as error:
+            trial.set_user_attr(records.REASON, str(error))
+            state = TrialState.FAIL
+        except optuna.TrialPruned:
+            state = TrialState.PRUNED
+        watch.close()
+        study.tell(trial, value, state)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def _fit(
+        self,
+        name: str,
+        settings: Settings,
+        folder: str,
+        after_epoch: Callable[[Record], None],
+    ) -> None:
+        model, training = settings.model, settings.training
+        schedule = Schedule.of_selection(
+            training,
+            has_warmup=model.has_graph and model.has_sequential,
+            graph_steps=graph_steps(model, self._period),
+            main_phase=JOINT if model.has_sequential else GRAPH,
+        )
+        period = self._period
+        if not model.has_graph:
+            period = dataclasses.replace(period, adjacency=None)
+        fit(
+            name,
+            model,
+            training,
+            period,
+            schedule,
+            checkpoint_dir=folder,
+            report=self._report,
+            after_epoch=after_epoch,
+        )
+
+    def _study(self, stage: StageConfig, fixed: dict[str, Any]) -> optuna.Study:
+        pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
+        if self._config.pruner is not None:
+            pruner = optuna.pruners.MedianPruner(
+                n_startup_trials=self._config.pruner.trials,
+                n_warmup_steps=self._config.pruner.epochs,
+            )
+        return optuna.create_study(
+            storage=self._storage,
+            # another winner before, or another space, is another search
+            study_name=f"{stage.name}-{_digest([fixed, stage.space])}",
+            direction="maximize",
+            pruner=pruner,
+            load_if_exists=True,
+        )
+
+    def _sampler(self, done: int) -> optuna.samplers.BaseSampler:
+        """A function of the seed and of how many trials there were."""
+        return optuna.samplers.TPESampler(
+            seed=self._config.seed * 100_000 + done,
+            # the configuration as it stands is none of them
+            n_startup_trials=self._config.startup_trials + 1,
+        )
+
+    def _enqueue_present(
+        self, study: optuna.Study, stage: StageConfig, fixed: dict[str, Any]
+    ) -> None:
+        """The first trial is what the configuration says."""
+        settings = with_values(self._settings, fixed)
+        present = {name: value_at(settings, name) for name in stage.space}
+        outside = [
+            f"{name} ({present[name]})"
+            for name, parameter in stage.space.items()
+            if not parameter.holds(present[name])
+        ]
+        if outside:
+            self._report(
+                f"[{stage.name}] the configuration as it stands is not tried "
+                f"first: {', '.join(outside)} outside the space"
+            )
+            return
+        study.enqueue_trial(present)
+
+
+def _digest(content: Any) -> str:
+    text = json.dumps(content, sort_keys=True, default=dataclasses.asdict)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,263 @@
+"""The search for settings, on a made-up validation and on a real fit."""
+
+import dataclasses
+
+import pytest
+
+from models.divergence import TrainingDivergedError
+from models.schedule import JOINT, NDCG, WARMUP
+from models.settings import SettingsError, value_at, with_values
+from models.tuning.config import (
+    ParameterConfig,
+    PrunerConfig,
+    StageConfig,
+    TuningConfig,
+)
+from models.tuning.study import Search, Settings
+from models.tuning.trials import COMPLETE, FAILED, PRUNED
+from tests.models.fit_helpers import MODEL, SHORT, make_period
+
+DROPOUT, RATE = "model.sequential.dropout", "training.learning_rate"
+WARMUPS = "training.warmup_epochs"
+SPACE = {
+    DROPOUT: ParameterConfig(low=0.0, high=0.9, step=0.1),
+    WARMUPS: ParameterConfig(choices=(0, 2, 5)),
+}
+STAGE = StageConfig("first", trials=12, space=SPACE)
+BASE = Settings(MODEL, dataclasses.replace(SHORT, warmup_epochs=2))
+
+
+def _value(settings):
+    """Best at a dropout of 0.6, whatever else."""
+    return 0.5 - (settings.model.sequential.dropout - 0.6) ** 2
+
+
+class MadeUp(Search):
+    """Trains nothing: the validation rises to a function of the settings."""
+
+    def __init__(self, directory, *stages, value=_value, **config):
+        self.fits, self.lines, self.value = [], [], value
+        self.stop_at = None
+        super().__init__(
+            BASE,
+            TuningConfig(stages=stages, **{"startup_trials": 4, **config}),
+            make_period(8),
+            str(directory),
+            self.lines.append,
+        )
+
+    def _fit(self, name, settings, folder, after_epoch):
+        self.fits.append((name, settings))
+        if len(self.fits) == self.stop_at:
+            raise KeyboardInterrupt
+        for epoch in range(1, 7):
+            warmup = epoch <= settings.training.warmup_epochs
+            after_epoch(
+                {
+                    "epoch": epoch,
+                    "phase": WARMUP if warmup else JOINT,
+                    # higher in the warm-up, where no epoch can be chosen
+                    NDCG: 9.0 if warmup else self.value(settings) * epoch / 6,
+                    "seconds": 2.0,
+                }
+            )
+
+
+def test_it_finds_what_is_best_and_what_matters(tmp_path):
+    best, (result,) = MadeUp(
+        tmp_path, dataclasses.replace(STAGE, trials=25), pruner=None
+    ).run()
+    assert abs(best[DROPOUT] - 0.6) < 0.11
+    assert result.best.value == max(t.value for t in result.trials)
+    assert result.best.value == pytest.approx(0.5 - (best[DROPOUT] - 0.6) ** 2)
+    assert result.importances[DROPOUT] > 5 * result.importances[WARMUPS]
+    assert sum(result.importances.values()) == pytest.approx(1.0)
+
+
+def test_the_configuration_itself_is_the_first_trial(tmp_path):
+    search = MadeUp(tmp_path, STAGE)
+    _, (result,) = search.run()
+    assert result.trials[0].parameters == {DROPOUT: 0.1, WARMUPS: 2}
+    assert [t.number for t in result.trials] == list(range(1, 13))
+    assert result.trials[0].epochs == 6
+    assert result.trials[0].seconds == 12.0
+    # epoch 6 of 6, two of them warm-up
+    assert result.trials[0].best_epoch == 6
+
+
+def test_a_configuration_outside_the_space_is_said(tmp_path):
+    space = {DROPOUT: ParameterConfig(low=0.3, high=0.9)}
+    search = MadeUp(tmp_path, StageConfig("first", 2, space))
+    search.run()
+    assert "model.sequential.dropout (0.1) outside" in search.lines[0]
+
+
+def test_a_killed_search_ends_as_one_that_was_not(tmp_path):
+    whole = MadeUp(tmp_path / "whole", STAGE)
+    _, (expected,) = whole.run()
+    for stop_at in (1, 4, 3):
+        killed = MadeUp(tmp_path / "killed", STAGE)
+        killed.stop_at = stop_at
+        with pytest.raises(KeyboardInterrupt):
+            killed.run()
+    last = MadeUp(tmp_path / "killed", STAGE)
+    _, (found,) = last.run()
+    assert found == expected
+    # the trials that had ended were not trained again
+    assert len(last.fits) == 12 - 0 - 3 - 2
+
+
+def test_more_trials_continue_the_search(tmp_path):
+    MadeUp(tmp_path, STAGE).run()
+    more = MadeUp(tmp_path, dataclasses.replace(STAGE, trials=15))
+    _, (result,) = more.run()
+    assert len(more.fits) == 3
+    assert len(result.trials) == 15
+
+
+def test_a_stage_has_the_winners_of_those_before(tmp_path):
+    second = StageConfig(
+        "second", 3, {RATE: ParameterConfig(low=0.001, high=0.1, log=True)}
+    )
+    alone = dataclasses.replace(
+        STAGE,
+        settings={
+            "model.graph.encoder": "none",
+            "model.alignment.kind": "none",
+        },
+        space={DROPOUT: SPACE[DROPOUT]},
+    )
+    search = MadeUp(tmp_path, alone, second)
+    best, (first, _) = search.run()
+    assert set(best) == {DROPOUT, RATE}
+    for name, settings in search.fits:
+        is_first = name.startswith("first")
+        assert settings.model.has_graph != is_first
+        if not is_first:
+            assert settings.model.sequential.dropout == best[DROPOUT]
+    assert best[DROPOUT] == first.best.parameters[DROPOUT]
+
+
+def test_hopeless_trials_stop_early(tmp_path):
+    pruner = PrunerConfig(epochs=2, trials=3)
+    _, (result,) = MadeUp(
+        tmp_path, dataclasses.replace(STAGE, trials=20), pruner=pruner
+    ).run()
+    pruned = [t for t in result.trials if t.state == PRUNED]
+    assert min(trial.epochs for trial in pruned) < 6
+    whole = [t.value for t in result.trials if t.state == COMPLETE]
+    for trial in pruned:
+        # not before two validated epochs, and never the best
+        assert trial.epochs >= 2
+        assert trial.value < max(whole)
+
+
+def test_values_that_exclude_each_other_are_told_and_passed_by(tmp_path):
+    """A dimension of 8 has no 3 heads."""
+    space = {"model.sequential.num_heads": ParameterConfig(choices=(1, 2, 3))}
+    search = MadeUp(tmp_path, StageConfig("heads", 8, space))
+    _, (result,) = search.run()
+    failed = [t for t in result.trials if t.state == FAILED]
+    assert failed and len(failed) < 8
+    for trial in failed:
+        assert trial.parameters["model.sequential.num_heads"] == 3
+        assert trial.value is None
+        assert "heads" in trial.reason
+    assert any("failed" in line for line in search.lines)
+
+
+def test_a_search_without_a_trained_trial_stops(tmp_path):
+    def lost(settings):
+        raise TrainingDivergedError("the loss is lost")
+
+    with pytest.raises(ValueError, match="No trial.*'first'.*loss is lost"):
+        MadeUp(tmp_path, STAGE, value=lost).run()
+
+
+def test_real_fits(tmp_path, eager):
+    """Two trials train; the first repeats what the configuration gives."""
+    lines = []
+    stage = StageConfig(
+        "real", 2, {DROPOUT: ParameterConfig(low=0.0, high=0.5)}
+    )
+    search = Search(
+        BASE,
+        TuningConfig(stages=(stage,)),
+        make_period(20),
+        str(tmp_path),
+        lines.append,
+    )
+    best, (result,) = search.run()
+    assert set(best) == {DROPOUT}
+    assert result.trials[0].parameters[DROPOUT] == 0.1
+    assert all(0 < t.value <= 1 for t in result.trials)
+    # no checkpoint stays behind
+    assert [p.name for p in tmp_path.iterdir()] == ["study.journal"]
+    assert sum("[tuner] real" in line for line in lines) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"space": {}}, "`space` is empty"),
+        ({"trials": 0}, "trials"),
+        ({"space": {"split.quantile": SPACE[DROPOUT]}}, "cannot be tuned"),
+        ({"space": {"training.seed": SPACE[WARMUPS]}}, "luck"),
+        ({"settings": {DROPOUT: 0.2}}, "in `space` and in `settings`"),
+    ],
+)
+def test_wrong_stages_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(STAGE, **change)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({}, "needs `choices`"),
+        ({"low": 1}, "needs `choices`"),
+        ({"low": 2, "high": 1}, "below"),
+        ({"low": 0.0, "high": 1.0, "log": True}, "above 0"),
+        ({"low": 1, "high": 2, "log": True, "step": 1}, "exclude"),
+        ({"low": 1, "high": 2, "step": 0}, "above 0"),
+        ({"choices": (1,), "low": 1}, "give one"),
+        ({"choices": ((1, 2),)}, "numbers, words"),
+    ],
+)
+def test_wrong_parameters_are_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        ParameterConfig(**values)
+
+
+def test_what_a_parameter_holds():
+    step = ParameterConfig(low=0.1, high=0.7, step=0.2)
+    assert [v for v in (0.1, 0.2, 0.3, 0.5, 0.7, 0.9) if step.holds(v)] == [
+        0.1,
+        0.3,
+        0.5,
+        0.7,
+    ]
+    whole = ParameterConfig(low=1, high=4)
+    assert whole.holds(4) and not whole.holds(2.5) and not whole.holds(True)
+    assert ParameterConfig(choices=(None, "a")).holds(None)
+
+
+def test_two_stages_of_one_name_are_refused():
+    with pytest.raises(ValueError, match="called 'first'"):
+        TuningConfig(stages=(STAGE, STAGE))
+
+
+def test_settings_by_dotted_name():
+    changed = with_values(BASE, {DROPOUT: 0.3, RATE: 0.5})
+    assert value_at(changed, DROPOUT) == 0.3
+    assert value_at(changed, RATE) == 0.5
+    assert (
+        dataclasses.replace(changed.model.sequential, dropout=0.1)
+        == BASE.model.sequential
+    )
+    with pytest.raises(SettingsError, match="mean `model.sequential`"):
+        with_values(BASE, {"model.sequental.dropout": 0.3})
+    with pytest.raises(SettingsError, match="mean `dropout`"):
+        with_values(BASE, {"model.sequential.dropot": 0.3})
+    with pytest.raises(SettingsError, match="no group"):
+        with_values(BASE, {"training.seed.x": 0.3})
