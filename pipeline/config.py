@@ -19,7 +19,8 @@ from components.ranking_evaluator.config import EvaluationConfig
 from components.splits import SplitConfig
 from models.config import ModelConfig, TrainingConfig
 from models.config.weights import weight_at
-from models.settings import SettingsError, from_mapping
+from models.settings import SettingsError, from_mapping, with_values
+from models.tuning.config import Settings, TuningConfig
 from pipeline.beam_config import BeamConfig
 from pipeline.yaml_tree import Places, place_of, read_tree
 from serving.config import ServingConfig
@@ -43,6 +44,7 @@ class PipelineConfig:
         graph: which events become edges.
         model: the two towers and their losses.
         training: optimisation and schedule.
+        tuning: a search for settings before the training, none by default.
         drift: when a difference between the periods is a warning.
         evaluation: what is measured, and when a model is blessed.
         serving: name and answer length of the pushed model.
@@ -58,6 +60,7 @@ class PipelineConfig:
     graph: GraphConfig = dataclasses.field(default_factory=GraphConfig)
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+    tuning: TuningConfig = dataclasses.field(default_factory=TuningConfig)
     drift: DriftConfig = dataclasses.field(default_factory=DriftConfig)
     evaluation: EvaluationConfig = dataclasses.field(
         default_factory=EvaluationConfig
@@ -74,6 +77,7 @@ class PipelineConfig:
                     f"`{field}` may hold lower-case letters, digits, `_` and "
                     f"`-`, found {value!r}."
                 )
+        self._check_tuning()
         self._check_towers()
         self._check_thresholds()
 
@@ -84,6 +88,30 @@ class PipelineConfig:
         What is measured in the main setting is what is served.
         """
         return self.evaluation.seen_items == "filtered"
+
+    def _check_tuning(self) -> None:
+        """Every setting of a search exists and takes values of its type.
+
+        Values that are out of range, or only together with others, are the
+        search's matter: it tells them and goes on.
+        """
+        present = Settings(self.model, self.training)
+        for index, stage in enumerate(self.tuning.stages):
+            tried = [
+                ("space", name, value)
+                for name, parameter in stage.space.items()
+                for value in parameter.ends
+            ]
+            tried += [("settings", *item) for item in stage.settings.items()]
+            for group, name, value in tried:
+                try:
+                    with_values(present, {name: value})
+                except SettingsError as error:
+                    if isinstance(error.__cause__, ValueError):
+                        continue
+                    raise ValueError(
+                        f"`tuning.stages[{index}].{group}`: {error}"
+                    ) from error
 
     def _check_towers(self) -> None:
         model = self.model

@@ -18,6 +18,8 @@ from components.period_statistics.component import PeriodStatistics
 from components.ranking_evaluator.component import RankingEvaluator
 from components.trainer.component import Trainer
 from components.trainer.config import TrainerConfig
+from components.tuner.component import Tuner
+from components.tuner.config import TunerConfig
 from models.settings import to_json
 from pipeline.config import PipelineConfig
 
@@ -27,6 +29,13 @@ CODE = {
     "HistoryExampleGen": ("components.history_example_gen",),
     "Transform": ("components.transform",),
     "GraphBuilder": ("components.graph_builder", "components.transform"),
+    "Tuner": (
+        "components.tuner",
+        "components.trainer",
+        "components.graph_builder",
+        "components.transform",
+        "models",
+    ),
     "Trainer": (
         "components.trainer",
         "components.graph_builder",
@@ -119,6 +128,18 @@ def create_pipeline(
         code_fingerprint=_fingerprint("GraphBuilder"),
     )
 
+    # Search for settings on validation, where the configuration asks for it.
+    tuner = None
+    if config.tuning.stages:
+        tuner = Tuner(
+            examples=transform.outputs["transformed_examples"],
+            transform_graph=transform.outputs["transform_graph"],
+            graph=graph_builder.outputs["graph"],
+            config=tuner_config(config),
+            checkpoint_root=checkpoint_root,
+            code_fingerprint=_fingerprint("Tuner"),
+        )
+
     # Choose the epoch on validation, fit on train and validation, export.
     trainer = Trainer(
         examples=transform.outputs["transformed_examples"],
@@ -127,6 +148,9 @@ def create_pipeline(
         config=trainer_config(config),
         checkpoint_root=checkpoint_root,
         code_fingerprint=_fingerprint("Trainer"),
+        hyperparameters=(
+            tuner.outputs["best_hyperparameters"] if tuner else None
+        ),
     )
 
     # Say how the periods differ. For people only: this sees the test period,
@@ -171,6 +195,7 @@ def create_pipeline(
         example_validator,
         transform,
         graph_builder,
+        *([tuner] if tuner else []),
         trainer,
         period_statistics,
         evaluator,
@@ -206,6 +231,18 @@ def trainer_config(config: PipelineConfig) -> str:
             exclude_history=config.exclude_history,
             default_k=config.serving.default_k,
             name=config.name,
+        )
+    )
+
+
+def tuner_config(config: PipelineConfig) -> str:
+    """The part of the settings that the search depends on, as JSON."""
+    return to_json(
+        TunerConfig(
+            model=config.model,
+            training=config.training,
+            split=config.split,
+            tuning=config.tuning,
         )
     )
 

@@ -26,6 +26,9 @@ class TrainerSpec(component_spec.ComponentSpec):
             type=standard_artifacts.TransformGraph
         ),
         "graph": component_spec.ChannelParameter(type=InteractionGraph),
+        "hyperparameters": component_spec.ChannelParameter(
+            type=standard_artifacts.HyperParameters, optional=True
+        ),
     }
     OUTPUTS = {
         "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
@@ -50,6 +53,8 @@ class Trainer(base_component.BaseComponent):
             checkpoints lie in a folder named by its settings and data, and
             are removed when it is done.
         code_fingerprint: makes the cache notice a change of code.
+        hyperparameters: of a Tuner; its values take the place of those in
+            `config`.
     """
 
     SPEC_CLASS = TrainerSpec
@@ -63,12 +68,14 @@ class Trainer(base_component.BaseComponent):
         config: str,
         checkpoint_root: str,
         code_fingerprint: str,
+        hyperparameters: types.BaseChannel | None = None,
     ) -> None:
         super().__init__(
             TrainerSpec(
                 examples=examples,
                 transform_graph=transform_graph,
                 graph=graph,
+                hyperparameters=hyperparameters,
                 config=config,
                 checkpoint_root=checkpoint_root,
                 code_fingerprint=code_fingerprint,

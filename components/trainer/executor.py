@@ -6,29 +6,21 @@ import json
 import os
 from typing import Any
 
-import tensorflow as tf
 from tfx import types
 from tfx.dsl.components.base import base_executor
 from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from components import splits
-from components.graph_builder.reader import read_graph
-from components.histories import SPLIT, Histories, read_histories
 from components.periods import PERIODS, TRAIN, TRAIN_VALIDATION
 from components.trainer.config import TrainerConfig
-from components.trainer.inputs import (
-    digest,
-    fit_sequences,
-    popular_rows,
-    validation_queries,
-)
+from components.trainer.devices import set_up_devices
+from components.trainer.hyperparameters import read_values
+from components.trainer.inputs import digest, popular_rows
+from components.trainer.periods import read_inputs
 from components.trainer.served import served
-from components.transform.vocabularies import read_item_ids
 from models.config import TrainingConfig
-from models.graph.propagation import BipartiteAdjacency
-from models.settings import from_json, to_json
+from models.settings import from_json, to_json, with_values
 from models.training import FitResult, Period, select_and_refit
 from serving.export import export_saved_model
 
@@ -46,33 +38,24 @@ class Executor(base_executor.BaseExecutor):
     ) -> None:
         """Trains on the examples and graphs, writes model and model_run."""
         config = from_json(TrainerConfig, exec_properties["config"])
-        _set_up_devices()
-        histories = read_histories(
-            fileio.glob(
-                os.path.join(
-                    artifact_utils.get_split_uri(input_dict["examples"], SPLIT),
-                    "*",
-                )
-            )
-        )
-        item_ids = {
-            period: read_item_ids(
-                artifact_utils.get_single_uri(input_dict["transform_graph"]),
-                period,
-            )
-            for period in PERIODS
-        }
-        # The evaluator would stop there as well, after hours of training.
-        splits.check_test_users(histories, config.split)
-        graph_uri = artifact_utils.get_single_uri(input_dict["graph"])
+        # first of all: see set_up_devices
+        devices = set_up_devices(config.training.distribution, _report)
+        found = input_dict.get("hyperparameters")
+        if found:
+            config = _tuned(config, artifact_utils.get_single_uri(found))
+        inputs = read_inputs(input_dict, config.split)
         periods = {
-            period: _period(
-                config, histories, period, len(item_ids[period]), graph_uri
+            period: inputs.period(
+                period,
+                config.split,
+                config.model.sequential.max_length,
+                config.training.filter_seen,
+                config.model.has_graph,
             )
             for period in PERIODS
         }
         job = digest(
-            exec_properties["config"],
+            to_json(config),
             exec_properties["code_fingerprint"],
             *(period.sequences for period in periods.values()),
             *(p.adjacency for p in periods.values() if p.adjacency),
@@ -89,56 +72,30 @@ class Executor(base_executor.BaseExecutor):
             log_dir=os.path.join(run_uri, "logs"),
             report=_report,
         )
+        if not devices.is_chief:
+            _report("[trainer] this worker is done; the first one writes")
+            return
         _write_training(run_uri, config, selection, refit)
         _export(
             artifact_utils.get_single_instance(output_dict["model"]),
             config,
             refit,
             periods[TRAIN_VALIDATION],
-            item_ids[TRAIN_VALIDATION],
+            inputs.item_ids(TRAIN_VALIDATION),
         )
         # only now: until the model is written a kill may still need them
         if fileio.exists(checkpoint_dir):
             fileio.rmtree(checkpoint_dir)
 
 
-def _period(
-    config: TrainerConfig,
-    histories: Histories,
-    period: str,
-    num_items: int,
-    graph_uri: str,
-) -> Period:
-    max_length = config.model.sequential.max_length
-    adjacency = None
-    if config.model.has_graph:
-        adjacency = BipartiteAdjacency.from_graph(read_graph(graph_uri, period))
-    queries = None
-    if period == TRAIN:
-        queries = validation_queries(
-            histories,
-            config.split,
-            max_length,
-            num_items,
-            config.training.filter_seen,
-        )
-    sequences = fit_sequences(
-        histories, config.split, period, max_length, num_items
+def _tuned(config: TrainerConfig, uri: str) -> TrainerConfig:
+    """The settings with the best values of the Tuner."""
+    values = read_values(uri)
+    _report(
+        "[trainer] from the Tuner: "
+        + ", ".join(f"{name} {value}" for name, value in values.items())
     )
-    return Period(sequences, adjacency, queries)
-
-
-def _set_up_devices() -> None:
-    """Repeatable kernels, and GPU memory taken only as it is needed."""
-    tf.config.experimental.enable_op_determinism()
-    gpus = tf.config.list_physical_devices("GPU")
-    for gpu in gpus:
-        try:
-            tf.config.experimental.set_memory_growth(gpu, True)
-        except RuntimeError:
-            # TensorFlow has already used the GPU in this process
-            pass
-    _report(f"[trainer] devices: {len(gpus)} GPU, {os.cpu_count()} CPU cores")
+    return with_values(config, values)
 
 
 def _report(line: str) -> None:

@@ -5,9 +5,24 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from models.config import ModelConfig, TrainingConfig
 from models.config.checks import at_least
 
 _ROOTS = ("model.", "training.")
+# settings that decide what data there are, read once for all trials
+_DATA = (
+    "model.sequential.max_length",
+    "training.filter_seen",
+    "training.distribution",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What is tuned: `model.…` and `training.…`."""
+
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +126,11 @@ class StageConfig:
                     f"`{key}` cannot be tuned, only settings below `model` "
                     "and `training`: data, split and graph are those of "
                     "steps that ran before."
+                )
+            if key in _DATA:
+                raise ValueError(
+                    f"`{key}` cannot be tuned: all trials share what is read "
+                    "with it."
                 )
         if "training.seed" in self.space:
             raise ValueError(

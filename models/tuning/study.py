@@ -22,23 +22,14 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from models.config import ModelConfig, TrainingConfig
 from models.divergence import TrainingDivergedError
 from models.schedule import GRAPH, JOINT, Record, Schedule
 from models.settings import SettingsError, value_at, with_values
 from models.training import Period, fit, graph_steps
 from models.tuning import trials as records
-from models.tuning.config import StageConfig, TuningConfig
+from models.tuning.config import Settings, StageConfig, TuningConfig
 from models.tuning.trials import Trial, progress_line
 from models.tuning.watch import Watch, suggest
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What is tuned: `model.…` and `training.…`."""
-
-    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
-    training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,10 +10,11 @@ from models.settings import SettingsError, value_at, with_values
 from models.tuning.config import (
     ParameterConfig,
     PrunerConfig,
+    Settings,
     StageConfig,
     TuningConfig,
 )
-from models.tuning.study import Search, Settings
+from models.tuning.study import Search
 from models.tuning.trials import COMPLETE, FAILED, PRUNED
 from tests.models.fit_helpers import MODEL, SHORT, make_period
 

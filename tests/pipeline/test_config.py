@@ -133,9 +133,56 @@ def keys_in(tree, prefix=""):
             yield from keys_in(value, f"{prefix}{key}.")
 
 
+def tuning_example():
+    """The stages that the demo shows in a comment, as they would be read."""
+    text = DEMO.read_text().split("For example")[1].split("  stages: []")[0]
+    lines = [line.lstrip().removeprefix("#") for line in text.splitlines()]
+    return yaml.safe_load("\n".join(lines[1:]))
+
+
 def test_the_demo_shows_every_setting():
     shown = set(keys_in(yaml.safe_load(DEMO.read_text())))
+    example = tuning_example()
+    for stage in example["stages"]:
+        # the names of the settings searched are anybody's
+        stage["space"] = list(stage["space"].values())
+        stage["settings"] = list(stage.get("settings", {}).values())
+    shown |= set(keys_in({"tuning": example}))
     assert shown == set(keys_of(PipelineConfig))
+
+
+def test_the_demos_search_can_be_taken_as_it_stands(tmp_path):
+    path = tmp_path / "tuned.yaml"
+    path.write_text(
+        yaml.safe_dump({"base": str(DEMO), "tuning": tuning_example()})
+    )
+    stages = load_config(path).tuning.stages
+    assert [stage.name for stage in stages] == ["sasrec", "create"]
+    assert stages[0].space["training.learning_rate"].log
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ("model.sequental.dropout: {low: 0.1, high: 0.2}", "model.sequential"),
+        (
+            "model.sequential.dropot: {low: 0.1, high: 0.2}",
+            "mean `dropout`|mean `model.sequential.dropout`",
+        ),
+        ("training.batch_size: {low: 0.5, high: 2.5}", "must be int"),
+        ("split.quantile: {low: 0.5, high: 0.9}", "cannot be tuned"),
+        ("training.seed: {low: 0, high: 9}", "luck"),
+    ],
+)
+def test_a_search_for_what_is_no_setting_is_refused(tmp_path, space, message):
+    path = tmp_path / "tuned.yaml"
+    path.write_text(
+        f"base: {DEMO}\ntuning:\n  stages:\n    - name: a\n      trials: 1\n"
+        f"      space: {{{space}}}\n"
+    )
+    with pytest.raises(SettingsError, match=message) as error:
+        load_config(path)
+    assert "tuning.stages" in str(error.value)
 
 
 @pytest.mark.parametrize("key", ["global_weight", "alignment_weight"])

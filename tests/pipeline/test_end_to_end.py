@@ -26,6 +26,7 @@ NODES = [
     "StrictExampleValidator",
     "Transform",
     "GraphBuilder",
+    "Tuner",
     "Trainer",
     "PeriodStatistics",
     "RankingEvaluator",
@@ -50,6 +51,12 @@ model:
 training:
   warmup_epochs: 1
   max_epochs: 2
+tuning:
+  stages:
+    - name: quick
+      trials: 2
+      space:
+        model.sequential.dropout: {{choices: [0.0, 0.2]}}
 evaluation:
   bootstrap_samples: 20
   thresholds:
@@ -181,6 +188,9 @@ def test_logs_become_a_pushed_model(workspace):
     assert sorted(lines) == sorted(NODES)
     assert lines["Transform"] == "cached"
     assert lines["Trainer"] != "cached"
+    assert re.search(
+        r"from the Tuner: model.sequential.dropout 0.[02]$", result.stdout, re.M
+    )
     assert "[selection] resumed after epoch" in result.stdout
     assert "[refit] resumed after epoch 1" in result.stdout
     summary = read_summary(workspace)
@@ -241,7 +251,7 @@ def test_a_second_run_is_cached_and_an_edit_is_not(workspace):
     lines = went(call(workspace, command))
     ran = [name for name, how in lines.items() if how != "cached"]
     summary = read_summary(workspace)
-    assert ran == ["Trainer", "RankingEvaluator", "Pusher"]
+    assert ran == ["Tuner", "Trainer", "RankingEvaluator", "Pusher"]
     assert summary["code_fingerprint"] != before["code_fingerprint"]
     # The same seed, data and meaning: the same model.
     assert summary["metrics"]["model"] == before["metrics"]["model"]
