@@ -179,8 +179,8 @@ def load_config(
 
     Returns:
         The settings with `logs.path`, `runs_dir`, `beam.artifact_root` and
-        the folders of `evaluation.compare_with` absolute: relative ones start at the repository root, wherever the
-        command is called from.
+        the folders of `evaluation.compare_with` absolute: relative ones start
+        at the repository root, wherever the command is called from.
         `${NAME}` and `${NAME:-default}` in `logs.path` are environment
         variables.
 

@@ -93,6 +93,10 @@ def make_summary(run: RunRecord, config: PipelineConfig) -> dict[str, Any]:
         "splits": evaluation["splits"],
         "drift": {key: drift[key] for key in _DRIFT},
         "metrics": evaluation["metrics"],
+        "best_baseline": evaluation["best_baseline"],
+        "comparisons": evaluation["comparisons"],
+        "slices": evaluation["slices"],
+        "compared": evaluation["compared"],
         "timings": {
             "total": run.seconds,
             "components": {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import importlib.metadata
 import os
 import platform
@@ -13,6 +12,7 @@ import jinja2
 
 from components.ranking_evaluator import drift_section, training_section
 from components.ranking_evaluator.blessing import metric_label
+from components.ranking_evaluator.dates import date
 from components.splits import LEAK_WARNING
 from components.targets import label
 
@@ -23,6 +23,9 @@ _NAMES = {
     "random": "Random",
     "popular_random": "PopRnd",
     "most_popular": "Most popular",
+    "most_popular_recent": "Most popular of late",
+    "pure_svd": "PureSVD",
+    "item_knn": "Item neighbours",
 }
 
 _PACKAGES = (
@@ -87,18 +90,11 @@ def render(
         ingest=ingest,
         drift=drift_section.section(drift, evaluation["splits"]),
         examples=examples,
+        baseline_name=name_of(evaluation["best_baseline"] or ""),
         longest=max(settings["cutoffs"]),
         settings=list(_flatten(configuration)),
         versions=versions(),
     )
-
-
-def date(seconds: int) -> str:
-    """ISO-8601 UTC; the time of day only where it is not midnight."""
-    moment = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
-    if moment.time() == datetime.time():
-        return moment.date().isoformat()
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def versions() -> dict[str, str]:
@@ -114,6 +110,11 @@ def versions() -> dict[str, str]:
 
 def _percent(value: float) -> str:
     return f"{100 * value:.2f}"
+
+
+def _signed(value: float) -> str:
+    """Percentage points with their sign."""
+    return f"{100 * value:+.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _ordered(metrics: Mapping[str, Any]) -> list[str]:
@@ -164,28 +165,43 @@ def _table(by_model: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
                     "best": values[column] == best.get(column),
                 }
             )
-        rows.append({"name": _NAMES.get(model, model), "cells": cells})
+        rows.append({"name": name_of(model), "cells": cells})
     return {"columns": [metric_label(c) for c in columns], "rows": rows}
 
 
 def _headline(
     evaluation: Mapping[str, Any], main: tuple[str, str], cutoff: int
 ) -> str:
-    """One sentence: the model beside most popular in the main setting."""
+    """The model, and how it stands to the best baseline, in two sentences."""
     target, seen = main
     name = f"ndcg_at_{cutoff}"
     model = evaluation["metrics"]["model"][target][seen]
-    popular = evaluation["metrics"]["most_popular"][target][seen][name]
     low, high = model["intervals"][name]
     sentence = (
         f"{metric_label(name)} on the {label(target)} is "
         f"{_percent(model[name])} % (95 % interval {_percent(low)} to "
-        f"{_percent(high)} %)"
+        f"{_percent(high)} %)."
     )
-    if popular > 0:
-        ratio = model[name] / popular
-        sentence += f", {ratio:.2f} times that of most popular"
-    return sentence + "."
+    rival = evaluation["best_baseline"]
+    if rival is None:
+        return sentence
+    found = evaluation["comparisons"][target][seen][rival][name]
+    low, high = found["interval"]
+    verdict = "not told apart from"
+    if low > 0:
+        verdict = "better than"
+    elif high < 0:
+        verdict = "worse than"
+    return (
+        f"{sentence} That is {verdict} the best baseline, {name_of(rival)}: "
+        f"the difference is {_signed(found['difference'])} "
+        f"({_signed(low)} to {_signed(high)}) points."
+    )
+
+
+def name_of(model: str) -> str:
+    """A model's name as tables have it."""
+    return _NAMES.get(model, model)
 
 
 def _blessing_rows(blessing: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ M. Deshpande, G. Karypis: Item-based top-N recommendation algorithms (TOIS
 from __future__ import annotations
 
 import implicit.nearest_neighbours as nearest
+import numpy as np
 import scipy.sparse
 import tensorflow as tf
 
@@ -14,11 +15,15 @@ from models.baselines.personal import PersonalBaseline
 
 
 def _cosine(columns: scipy.sparse.csr_matrix) -> scipy.sparse.csr_matrix:
-    return nearest.normalize(columns)
+    # An item whose users weigh nothing has no direction: like no other.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        result = nearest.normalize(columns)
+    result.data = np.nan_to_num(result.data, nan=0.0, posinf=0.0, neginf=0.0)
+    return result
 
 
 def _tfidf(columns: scipy.sparse.csr_matrix) -> scipy.sparse.csr_matrix:
-    return nearest.normalize(nearest.tfidf_weight(columns))
+    return _cosine(nearest.tfidf_weight(columns))
 
 
 # What the inner products are taken of, [num_items, num_users]. cosine: of the

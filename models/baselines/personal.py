@@ -97,9 +97,7 @@ def binary(matrix: scipy.sparse.csr_matrix) -> scipy.sparse.csr_matrix:
     return result
 
 
-def _without(
-    scores: tf.Tensor, excluded: scipy.sparse.csr_matrix
-) -> tf.Tensor:
+def _without(scores: tf.Tensor, excluded: scipy.sparse.csr_matrix) -> tf.Tensor:
     places = excluded.tocoo()
     indices = np.stack([places.row, places.col], axis=1)
     return tf.tensor_scatter_nd_update(

@@ -170,9 +170,7 @@ def test_the_configured_baselines_run_and_no_others():
     test = histories.select(splits.test_users(histories, SPLIT))
     targets = {"last": select_targets(test, "last", 0)}
     for names in (("pure_svd", "random"), (), BASELINES):
-        config = dataclasses.replace(
-            CONFIG, targets=("last",), baselines=names
-        )
+        config = dataclasses.replace(CONFIG, targets=("last",), baselines=names)
         found = baselines.rank_all(
             histories, targets, universe, SPLIT, 6, config
         )

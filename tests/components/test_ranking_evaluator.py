@@ -12,10 +12,10 @@ from components import splits
 from components.ranking_evaluator import (
     baselines,
     blessing,
+    dates,
     examples,
     measures,
     ranking,
-    report,
     served_model,
 )
 from components.ranking_evaluator.config import (
@@ -454,8 +454,8 @@ def drift():
 
 
 def test_dates_show_the_time_only_where_there_is_one():
-    assert report.date(1394150400) == "2014-03-07"
-    assert report.date(1394150461) == "2014-03-07T00:01:01Z"
+    assert dates.date(1394150400) == "2014-03-07"
+    assert dates.date(1394150461) == "2014-03-07T00:01:01Z"
 
 
 # --- the whole component ----------------------------------------------------
@@ -726,5 +726,5 @@ def test_examples_are_test_users_with_their_own_answers(histories):
         "targets": [{"item": "a", "cold": False, "rank": None}],
         "num_targets": 1,
         "model": ["e"],
-        "most_popular": ["b", "c", "a", "d"],
+        "baseline": ["b", "c", "a", "d"],
     }

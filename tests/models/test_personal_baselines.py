@@ -56,9 +56,9 @@ def check(baseline, dense, scores_of):
             )
             assert row == given + [PAD] * (len(row) - len(given))
     popular = MostPopular(counts).rank(1, 5)[0].tolist()
-    assert baseline.rank(sparse(np.zeros(dense.shape)), None, 5)[3].tolist() == (
-        popular
-    )
+    assert baseline.rank(sparse(np.zeros(dense.shape)), None, 5)[
+        3
+    ].tolist() == (popular)
 
 
 @pytest.mark.parametrize("rank", [1, 4, 17, 100])
@@ -157,3 +157,15 @@ def test_settings_out_of_range_are_named(make, message):
     fit = fit if "Nothing" not in message else sparse(np.zeros((60, 18)))
     with pytest.raises(ValueError, match=message):
         make(fit)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("weighting", WEIGHTINGS)
+def test_users_who_had_nearly_everything_weigh_nothing(weighting):
+    """Their tf-idf is log(n / (1 + n - 1)) = 0, so items may have no length."""
+    dense = np.ones((4, 3))
+    dense[0, 0] = 0.0
+    dense[1:, 2] = 0.0
+    baseline = ItemKNN(sparse(dense), 2, weighting)
+    assert np.isfinite(baseline._similarity.data).all()
+    assert baseline.rank(sparse(dense[:1]), None, 3).shape == (1, 3)
