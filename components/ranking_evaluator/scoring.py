@@ -12,6 +12,7 @@ import apache_beam as beam
 from components import periods
 from components.ranking_evaluator import compared, ranking, results
 from components.ranking_evaluator.compared import ComparedModel
+from components.ranking_evaluator.config import EvaluationConfig
 from components.ranking_evaluator.request import Request
 from components.transform import vocabularies
 
@@ -72,9 +73,29 @@ def _score_model(
     fn = ranking.RankTargets(
         directory, read_catalogue, request.split, request.config, max_length
     )
-    output = output_of(request, name)
     label = f"[{name}]" if name else ""
-    rows, distinct = ranking.rank_targets(examples, fn, request.config, label)
+    write_rankings(
+        examples, fn, request.config, output_of(request, name), label
+    )
+
+
+def write_rankings(
+    examples: beam.PCollection,
+    fn: ranking.RankTargets,
+    config: EvaluationConfig,
+    output: str,
+    label: str = "",
+) -> None:
+    """Writes rankings/ and coverage/ below `output`.
+
+    Args:
+        examples: serialized transformed examples of all users.
+        fn: asks a model.
+        config: batch size and cutoffs.
+        output: folder.
+        label: keeps several models apart in one pipeline.
+    """
+    rows, distinct = ranking.rank_targets(examples, fn, config, label)
     _ = rows | f"WriteRankings{label}" >> beam.io.WriteToParquetBatched(
         os.path.join(output, results.RANKINGS_FOLDER, "part"),
         ranking.RANKINGS_SCHEMA,

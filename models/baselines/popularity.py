@@ -34,7 +34,7 @@ class PopularRandom:
 
     def rank(self, num_users: int, length: int) -> np.ndarray:
         """[num_users, length] int32 items, `PAD` where none is left."""
-        return lists.exponential_race(
+        return lists.draw_without_repeats(
             self._rates, num_users, length, self._generator
         )
 
