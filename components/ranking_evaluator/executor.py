@@ -15,6 +15,7 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
 from components import periods, splits
+from components.artifacts import MODEL_CARD_FILE
 from components.beam_executor import BeamExecutor
 from components.histories import Histories
 from components.ranking_evaluator import (
@@ -24,6 +25,7 @@ from components.ranking_evaluator import (
     comparisons,
     examples,
     measures,
+    model_card,
     report,
     results,
     scoring,
@@ -51,7 +53,7 @@ class Executor(BeamExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Writes metrics.json, report.html, rankings/ and the blessing.
+        """Writes metrics.json, the report, the card, rankings and blessing.
 
         Raises:
             ValueError: no test users, examples and vocabulary of different
@@ -189,6 +191,15 @@ def _write_report(
         "model": training.get("model", {}),
         "training": training.get("training", {}),
     }
+    card = model_card.sections(
+        evaluation,
+        training,
+        ingest,
+        drift,
+        request.dataset,
+        configuration,
+        report.versions(),
+    )
     page = report.render(
         evaluation,
         training,
@@ -197,8 +208,15 @@ def _write_report(
         shown,
         request.dataset,
         configuration,
+        card,
     )
     io_utils.write_string_file(os.path.join(request.output, REPORT_FILE), page)
+    io_utils.write_string_file(
+        os.path.join(request.output, MODEL_CARD_FILE),
+        model_card.to_markdown(
+            f"Model card: {request.dataset}, {request.profile} profile", card
+        ),
+    )
 
 
 def _read_json(artifacts: list[types.Artifact], name: str) -> dict[str, Any]:

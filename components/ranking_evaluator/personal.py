@@ -12,6 +12,7 @@ from components.histories import Histories
 from components.ranking_evaluator import collected
 from components.ranking_evaluator.config import EvaluationConfig
 from components.ranking_evaluator.measures import Settings, Universe
+from components.ranking_evaluator.ranking import SEEN_SETTINGS
 from components.targets import Targets
 from models.baselines.personal import PersonalBaseline
 
@@ -72,8 +73,8 @@ def rank_personal(
             )
             barred = _matrix(requests, rows[events], shape)
             wanted = rows[part.rows(test)]
-            for setting, excluded in (("kept", None), ("filtered", barred)):
-                answers = baseline.rank(histories, excluded, longest)
+            lists = baseline.rank(histories, [None, barred], longest)
+            for setting, answers in zip(SEEN_SETTINGS, lists, strict=True):
                 found.add((rule, setting), answers, part, wanted)
     return found.rankings()
 

@@ -10,23 +10,23 @@ from typing import Any
 
 import jinja2
 
-from components.ranking_evaluator import drift_section, training_section
+from components.ranking_evaluator import (
+    drift_section,
+    evidence_section,
+    training_section,
+)
 from components.ranking_evaluator.blessing import metric_label
-from components.ranking_evaluator.dates import date
+from components.ranking_evaluator.model_card import Section
+from components.ranking_evaluator.words import (
+    date,
+    name_of,
+    percent,
+    signed,
+)
 from components.splits import LEAK_WARNING
 from components.targets import label
 
 _TEMPLATES = os.path.join(os.path.dirname(__file__), "templates")
-
-_NAMES = {
-    "model": "This model",
-    "random": "Random",
-    "popular_random": "PopRnd",
-    "most_popular": "Most popular",
-    "most_popular_recent": "Most popular of late",
-    "pure_svd": "PureSVD",
-    "item_knn": "Item neighbours",
-}
 
 _PACKAGES = (
     "tfx",
@@ -35,6 +35,9 @@ _PACKAGES = (
     "tensorflow-gnn",
     "tensorflow-recommenders",
     "apache-beam",
+    "numpy",
+    "scipy",
+    "implicit",
 )
 
 
@@ -46,6 +49,7 @@ def render(
     examples: Sequence[Mapping[str, Any]],
     dataset: str,
     configuration: Mapping[str, Any],
+    card: Sequence[Section],
 ) -> str:
     """Renders the report.
 
@@ -58,6 +62,7 @@ def render(
         dataset: name for the title.
         configuration: `evaluation`, `split`, `model` and `training`
             settings, nested mappings.
+        card: the model card.
 
     Returns:
         HTML that loads nothing from anywhere.
@@ -71,13 +76,16 @@ def render(
     )
     settings = configuration["evaluation"]
     main = (settings["targets"][0], settings["seen_items"])
+    cutoff = min(settings["cutoffs"])
     return environment.get_template("report.html.j2").render(
         dataset=dataset,
         profile=evaluation["profile"],
         warning=LEAK_WARNING if evaluation["leaks_future"] else "",
         main=main,
         blessing=_blessing_rows(evaluation["blessing"]),
-        headline=_headline(evaluation, main, min(settings["cutoffs"])),
+        headline=_headline(evaluation, main, cutoff),
+        evidence=evidence_section.section(evaluation, main, cutoff),
+        card=card,
         tables=_tables(evaluation["metrics"], main),
         training=training_section.section(training),
         splits=_split_rows(evaluation["splits"]),
@@ -106,15 +114,6 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.2f}"
-
-
-def _signed(value: float) -> str:
-    """Percentage points with their sign."""
-    return f"{100 * value:+.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _ordered(metrics: Mapping[str, Any]) -> list[str]:
@@ -160,8 +159,8 @@ def _table(by_model: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
             interval = values["intervals"].get(column)
             cells.append(
                 {
-                    "value": _percent(values[column]),
-                    "interval": interval and [_percent(v) for v in interval],
+                    "value": percent(values[column]),
+                    "interval": interval and [percent(v) for v in interval],
                     "best": values[column] == best.get(column),
                 }
             )
@@ -179,8 +178,8 @@ def _headline(
     low, high = model["intervals"][name]
     sentence = (
         f"{metric_label(name)} on the {label(target)} is "
-        f"{_percent(model[name])} % (95 % interval {_percent(low)} to "
-        f"{_percent(high)} %)."
+        f"{percent(model[name])}\N{NO-BREAK SPACE}% (95\N{NO-BREAK SPACE}% "
+        f"interval {percent(low)} to {percent(high)})."
     )
     rival = evaluation["best_baseline"]
     if rival is None:
@@ -194,22 +193,17 @@ def _headline(
         verdict = "worse than"
     return (
         f"{sentence} That is {verdict} the best baseline, {name_of(rival)}: "
-        f"the difference is {_signed(found['difference'])} "
-        f"({_signed(low)} to {_signed(high)}) points."
+        f"the difference is {signed(found['difference'])} "
+        f"({signed(low)} to {signed(high)}) points."
     )
-
-
-def name_of(model: str) -> str:
-    """A model's name as tables have it."""
-    return _NAMES.get(model, model)
 
 
 def _blessing_rows(blessing: Mapping[str, Any]) -> dict[str, Any]:
     checks = [
         {
             "check": check["check"],
-            "value": _percent(check["value"]),
-            "required": _percent(check["required"]),
+            "value": percent(check["value"]),
+            "required": percent(check["required"]),
             "passed": check["passed"],
         }
         for check in blessing["checks"]

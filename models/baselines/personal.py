@@ -7,6 +7,7 @@ history, so nobody has to be among the users that were learned from.
 from __future__ import annotations
 
 import abc
+from collections.abc import Sequence
 
 import numpy as np
 import scipy.sparse
@@ -57,35 +58,44 @@ class PersonalBaseline(abc.ABC):
     def rank(
         self,
         histories: scipy.sparse.csr_matrix,
-        barred: scipy.sparse.csr_matrix | None,
+        barred: Sequence[scipy.sparse.csr_matrix | None],
         length: int,
-    ) -> np.ndarray:
+    ) -> list[np.ndarray]:
         """The best items of the whole catalogue for each history.
 
         Args:
             histories: [n, num_items]; a value above 0 is an item of it.
-            barred: the same shape; such items are not recommended. None bars
-                nothing.
+            barred: for each ranking that is wanted the items that must not
+                be in it, of the same shape; None bars nothing. All are made
+                from the same scores.
             length: how many items.
 
         Returns:
-            [n, length] int32, best first, `PAD` where none is left.
+            For each of `barred` [n, length] int32, best first, `PAD` where
+            none is left.
         """
         known = binary(histories)[:, self._items]
-        excluded = None if barred is None else barred[:, self._items]
-        result = np.full((known.shape[0], length), PAD, np.int32)
-        kept = min(length, len(self._items))
+        excluded = [b if b is None else b[:, self._items] for b in barred]
+        results = [
+            np.full((known.shape[0], length), PAD, np.int32) for _ in barred
+        ]
         block = max(1, _BLOCK_ENTRIES // len(self._items))
         for start in range(0, known.shape[0], block):
             part = slice(start, start + block)
             scores = self._scores(known[part])
-            if excluded is not None:
-                scores = _without(scores, excluded[part])
-            values, places = tf.math.top_k(scores, kept)
-            result[part, :kept] = np.where(
-                np.isneginf(values.numpy()), PAD, self._items[places.numpy()]
-            )
-        return result
+            for result, without in zip(results, excluded, strict=True):
+                allowed = scores
+                if without is not None:
+                    allowed = _without(scores, without[part])
+                best = self._best(allowed, length)
+                result[part, : best.shape[1]] = best
+        return results
+
+    def _best(self, scores: tf.Tensor, length: int) -> np.ndarray:
+        values, places = tf.math.top_k(scores, min(length, len(self._items)))
+        return np.where(
+            np.isneginf(values.numpy()), PAD, self._items[places.numpy()]
+        )
 
 
 def binary(matrix: scipy.sparse.csr_matrix) -> scipy.sparse.csr_matrix:

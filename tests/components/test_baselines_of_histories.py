@@ -158,7 +158,7 @@ def test_nothing_after_the_cut_reaches_a_baseline():
                 history[0, :3] = 1.0
                 from scipy.sparse import csr_matrix
 
-                lists.append(baseline.rank(csr_matrix(history), None, 5))
+                lists.append(baseline.rank(csr_matrix(history), [None], 5)[0])
             else:
                 lists.append(baseline.rank(1, 5))
         np.testing.assert_array_equal(*lists)

@@ -42,8 +42,8 @@ def check(baseline, dense, scores_of):
     counts = dense.sum(axis=0)
     scores = scores_of(histories.astype(float))
     for barred in (None, sparse(histories.astype(float))):
-        found = baseline.rank(
-            sparse(histories.astype(float)), barred, dense.shape[1] + 2
+        (found,) = baseline.rank(
+            sparse(histories.astype(float)), [barred], dense.shape[1] + 2
         )
         for user, row in enumerate(found.tolist()):
             own = np.flatnonzero(histories[user]) if barred is not None else ()
@@ -56,9 +56,8 @@ def check(baseline, dense, scores_of):
             )
             assert row == given + [PAD] * (len(row) - len(given))
     popular = MostPopular(counts).rank(1, 5)[0].tolist()
-    assert baseline.rank(sparse(np.zeros(dense.shape)), None, 5)[
-        3
-    ].tolist() == (popular)
+    (nothing,) = baseline.rank(sparse(np.zeros(dense.shape)), [None], 5)
+    assert nothing[3].tolist() == popular
 
 
 @pytest.mark.parametrize("rank", [1, 4, 17, 100])
@@ -79,7 +78,7 @@ def test_svd_is_that_of_numpy(rank, scaling):
 def test_svd_does_not_depend_on_the_start():
     dense = matrix()
     lists = [
-        PureSVD(sparse(dense), 5, 0.35, seed).rank(sparse(dense), None, 10)
+        PureSVD(sparse(dense), 5, 0.35, seed).rank(sparse(dense), [None], 10)[0]
         for seed in (0, 1)
     ]
     np.testing.assert_array_equal(*lists)
@@ -131,10 +130,10 @@ def test_only_the_nearest_neighbours_count(weighting):
 def test_blocks_do_not_change_the_lists(monkeypatch):
     dense = matrix()
     baseline = PureSVD(sparse(dense), 3)
-    whole = baseline.rank(sparse(dense), sparse(dense), 6)
+    whole = baseline.rank(sparse(dense), [sparse(dense), None], 6)
     monkeypatch.setattr(personal, "_BLOCK_ENTRIES", 17 * 7)
     np.testing.assert_array_equal(
-        baseline.rank(sparse(dense), sparse(dense), 6), whole
+        baseline.rank(sparse(dense), [sparse(dense), None], 6), whole
     )
 
 
@@ -168,4 +167,4 @@ def test_users_who_had_nearly_everything_weigh_nothing(weighting):
     dense[1:, 2] = 0.0
     baseline = ItemKNN(sparse(dense), 2, weighting)
     assert np.isfinite(baseline._similarity.data).all()
-    assert baseline.rank(sparse(dense[:1]), None, 3).shape == (1, 3)
+    assert baseline.rank(sparse(dense[:1]), [None], 3)[0].shape == (1, 3)
