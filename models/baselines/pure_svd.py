@@ -65,8 +65,10 @@ class PureSVD(PersonalBaseline):
                 scaled.toarray(), full_matrices=False
             )
             right = right[values > 1e-9 * values[0]]
-        self._vectors = right.T.astype(np.float32)
+        # Kept twice, so that no call turns or copies it.
+        self._vectors = np.ascontiguousarray(right.T, np.float32)
+        self._table = tf.constant(self._vectors)
 
     def _scores(self, histories: scipy.sparse.csr_matrix) -> tf.Tensor:
         folded_in = histories @ self._vectors
-        return tf.matmul(folded_in, self._vectors, transpose_b=True)
+        return tf.matmul(folded_in, self._table, transpose_b=True)
