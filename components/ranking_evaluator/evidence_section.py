@@ -57,8 +57,8 @@ def _row(name: str, found: Mapping[str, Any]) -> dict[str, str]:
         "difference": signed(found["difference"]),
         "interval": f"{signed(low)} to {signed(high)}",
         "state": "pass" if low > 0 else "fail" if high < 0 else "",
-        "better": percent(found["better"]),
-        "worse": percent(found["worse"]),
+        "better": f"{100 * found['better']:.1f}",
+        "worse": f"{100 * found['worse']:.1f}",
     }
 
 

@@ -16,6 +16,13 @@ from components.ranking_evaluator.words import date, name_of, percent, signed
 from components.splits import LEAK_WARNING
 from components.targets import label
 
+_ENCODERS = {
+    "sasrec": "SASRec",
+    "bert4rec": "BERT4Rec",
+    "lightgcn": "LightGCN",
+    "ultragcn": "UltraGCN",
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Section:
@@ -100,17 +107,22 @@ def _model(
 ) -> Section:
     model = training.get("model", {})
     sequential, graph = (
-        model.get(part, {}).get("encoder", "none")
+        _ENCODERS.get(model.get(part, {}).get("encoder", "none"))
         for part in ("sequential", "graph")
     )
-    towers = {
-        (True, True): f"CREATE: a {sequential} encoder over the user's newest "
-        f"items, trained together with a {graph} encoder of the user-item "
-        "graph over one item table",
-        (True, False): f"A {sequential} encoder over the user's newest items",
-        (False, True): f"Item vectors of a {graph} encoder of the user-item "
-        "graph, a user's history folded in",
-    }.get((sequential != "none", graph != "none"), "A recommender")
+    towers = "A recommender"
+    if sequential and graph:
+        towers = (
+            f"CREATE: {sequential} over the user's newest items, trained "
+            f"together with {graph} on the user-item graph over one item table"
+        )
+    elif sequential:
+        towers = f"{sequential} over the user's newest items"
+    elif graph:
+        towers = (
+            f"Item vectors of {graph} on the user-item graph, with a user's "
+            "history folded in"
+        )
     epochs = {
         name: len(phase.get("epochs", []))
         for name, phase in training.get("phases", {}).items()
@@ -207,7 +219,7 @@ def _protocol(
     cut = (
         "Each user's last event is test"
         if splits["strategy"] != "temporal"
-        else f"Everything after {date(splits['test_cut'])} UTC is test"
+        else f"Everything after {date(splits['test_cut'])} is test"
     )
     cold = (
         "count as misses"
