@@ -21,6 +21,7 @@ from components.histories import Histories
 from components.ranking_evaluator import (
     baselines,
     blessing,
+    card_text,
     compared,
     comparisons,
     examples,
@@ -213,7 +214,7 @@ def _write_report(
     io_utils.write_string_file(os.path.join(request.output, REPORT_FILE), page)
     io_utils.write_string_file(
         os.path.join(request.output, MODEL_CARD_FILE),
-        model_card.to_markdown(
+        card_text.to_markdown(
             f"Model card: {request.dataset}, {request.profile} profile", card
         ),
     )

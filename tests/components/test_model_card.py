@@ -10,8 +10,8 @@ import tensorflow as tf
 from markdown_it import MarkdownIt
 
 from components.artifacts import MODEL_CARD_FILE
-from components.ranking_evaluator import card_limits, model_card
-from components.ranking_evaluator.model_card import Section
+from components.ranking_evaluator import card_limits, card_text
+from components.ranking_evaluator.card_text import Section
 from tests.components import test_ranking_evaluator as evaluator
 
 artifacts = evaluator.artifacts
@@ -22,7 +22,7 @@ def test_markdown_is_what_a_parser_reads_as_the_card():
         Section("One", ["Some <b> *text* of item_1."], items=["a|b", "c"]),
         Section("Two", (), ("", "K"), [["x|y_z", "1"], ["`w`", "2"]]),
     ]
-    text = model_card.to_markdown("Card of a_b", card)
+    text = card_text.to_markdown("Card of a_b", card)
     page = MarkdownIt("commonmark").enable("table").render(text)
     plain = re.sub(r"<[^>]+>", " ", page)
     assert page.count("<h2>") == 2 and page.count("<li>") == 2
