@@ -26,7 +26,6 @@ from pipeline.yaml_tree import Places, place_of, read_tree
 from serving.config import ServingConfig
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-BASELINES = ("random", "popular_random", "most_popular")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,10 +185,12 @@ class PipelineConfig:
                     f"({', '.join(evaluation.targets)}), found "
                     f"{threshold.target!r}."
                 )
-            if threshold.baseline not in BASELINES:
+            if threshold.baseline not in evaluation.rivals:
                 raise ValueError(
                     f"`{where}.baseline` must be one of "
-                    f"{', '.join(BASELINES)}, found {threshold.baseline!r}."
+                    f"{', '.join(evaluation.rivals)} (`evaluation.baselines` "
+                    "and `evaluation.compare_with`), found "
+                    f"{threshold.baseline!r}."
                 )
 
 
@@ -205,9 +206,9 @@ def load_config(
             read as YAML.
 
     Returns:
-        The settings with `logs.path`, `runs_dir` and `beam.artifact_root`
-        absolute: relative ones start at the repository root, wherever the
-        command is called from.
+        The settings with `logs.path`, `runs_dir`, `beam.artifact_root` and
+        the folders of `evaluation.compare_with` absolute: relative ones start
+        at the repository root, wherever the command is called from.
         `${NAME}` and `${NAME:-default}` in `logs.path` are environment
         variables.
 
@@ -235,6 +236,13 @@ def _resolve_paths(tree: dict[str, Any], places: Places, path: str) -> None:
     tree.setdefault("runs_dir", "runs")
     if isinstance(tree["runs_dir"], str):
         tree["runs_dir"] = _absolute(tree["runs_dir"])
+    evaluation = tree.get("evaluation")
+    if isinstance(evaluation, dict):
+        others = evaluation.get("compare_with")
+        if isinstance(others, dict):
+            for name, folder in others.items():
+                if isinstance(folder, str):
+                    others[name] = _absolute(folder)
     beam = tree.get("beam")
     if isinstance(beam, dict) and isinstance(beam.get("artifact_root"), str):
         beam["artifact_root"] = _absolute(beam["artifact_root"])

@@ -14,6 +14,7 @@ from components.example_validator.component import StrictExampleValidator
 from components.graph_builder.component import GraphBuilder
 from components.histories import SPLIT
 from components.history_example_gen.component import HistoryExampleGen
+from components.model_card.component import ModelCardWriter
 from components.period_statistics.component import PeriodStatistics
 from components.ranking_evaluator.component import RankingEvaluator
 from components.trainer.component import Trainer
@@ -49,6 +50,7 @@ CODE = {
         "components.transform",
         "models",
     ),
+    "ModelCardWriter": ("components.model_card",),
 }
 
 SCHEMA_FILE = str(Path(__file__).parent / "schema" / "schema.pbtxt")
@@ -177,9 +179,16 @@ def create_pipeline(
         code_fingerprint=_fingerprint("RankingEvaluator"),
     )
 
+    # Put the card of the evaluation beside a copy of the model.
+    model_card = ModelCardWriter(
+        model=trainer.outputs["model"],
+        evaluation=evaluator.outputs["evaluation"],
+        code_fingerprint=_fingerprint("ModelCardWriter"),
+    )
+
     # Hand a blessed model to the servers.
     pusher = tfx.components.Pusher(
-        model=trainer.outputs["model"],
+        model=model_card.outputs["described_model"],
         model_blessing=evaluator.outputs["blessing"],
         push_destination=tfx.proto.PushDestination(
             filesystem=tfx.proto.PushDestination.Filesystem(
@@ -199,6 +208,7 @@ def create_pipeline(
         trainer,
         period_statistics,
         evaluator,
+        model_card,
         pusher,
     ]
     # Step by step: TFX would put arguments of the whole pipeline before those

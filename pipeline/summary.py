@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from components.artifacts import MODEL_CARD_FILE
 from components.code_fingerprint import code_fingerprint
 from models.settings import SettingsError
 from pipeline.config import PipelineConfig, load_config
@@ -93,6 +94,10 @@ def make_summary(run: RunRecord, config: PipelineConfig) -> dict[str, Any]:
         "splits": evaluation["splits"],
         "drift": {key: drift[key] for key in _DRIFT},
         "metrics": evaluation["metrics"],
+        "best_baseline": evaluation["best_baseline"],
+        "comparisons": evaluation["comparisons"],
+        "slices": evaluation["slices"],
+        "compared": evaluation["compared"],
         "timings": {
             "total": run.seconds,
             "components": {
@@ -107,10 +112,8 @@ def make_summary(run: RunRecord, config: PipelineConfig) -> dict[str, Any]:
         "blessed": blessed,
         "blessing": blessing,
         "pushed_model": _pushed_model(run),
-        "report": os.path.join(
-            run.nodes["RankingEvaluator"].outputs["evaluation"].uri,
-            "report.html",
-        ),
+        "report": _evaluation_file(run, "report.html"),
+        "model_card": _evaluation_file(run, MODEL_CARD_FILE),
         "example_items": _example_items(run),
         "config": dataclasses.asdict(config),
         "versions": _versions(),
@@ -141,6 +144,11 @@ def _json_output(
         )
     with fileio.open(path) as stream:
         return json.loads(stream.read())
+
+
+def _evaluation_file(run: RunRecord, name: str) -> str:
+    uri = run.nodes["RankingEvaluator"].outputs["evaluation"].uri
+    return os.path.join(uri, name)
 
 
 def _epoch_seconds(training: dict[str, Any]) -> dict[str, Any]:

@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
-from components import splits
+from components import periods, splits
 from components.histories import Histories
-from components.ranking_evaluator.config import EvaluationConfig
+from components.ranking_evaluator import collected
+from components.ranking_evaluator.config import (
+    ITEM_KNN,
+    MOST_POPULAR,
+    MOST_POPULAR_RECENT,
+    POPULAR_RANDOM,
+    PURE_SVD,
+    RANDOM_ITEMS,
+    EvaluationConfig,
+)
 from components.ranking_evaluator.measures import (
-    Rankings,
     Settings,
     Universe,
     fit_counts,
 )
-from components.ranking_evaluator.ranking import SEEN_SETTINGS, TOP_ITEMS
+from components.ranking_evaluator.personal import fit_matrix, rank_personal
+from components.ranking_evaluator.ranking import SEEN_SETTINGS
 from components.targets import Targets
-from models import ranking_metrics
 from models.baselines import lists
+from models.baselines.item_knn import ItemKNN
+from models.baselines.personal import PersonalBaseline
 from models.baselines.popularity import MostPopular, PopularRandom
+from models.baselines.pure_svd import PureSVD
 from models.baselines.random_items import RandomItems
 
-# Users ranked at a time: bounds the lists, which are as long as the largest
-# cutoff plus the longest history of the block, or all items.
-_BLOCK_USERS = 2048
-
-# Events of the requests worked on at a time, padded to the longest.
-_MAX_BATCH_EVENTS = 8 * 1024 * 1024
+_DAY = 24 * 60 * 60
 
 
 def rank_all(
@@ -38,42 +44,82 @@ def rank_all(
     max_length: int,
     config: EvaluationConfig,
 ) -> dict[str, Settings]:
-    """Ranks the targets of the test users by every baseline.
+    """Ranks the targets of the test users by the configured baselines.
 
     Args:
         histories: of all users.
         targets: target rule to what is ranked, of the test users.
         universe: items that are ranked.
         split: which users and events the baselines are fitted on.
-        max_length: newest events of each user that they are fitted on.
-        config: cutoffs and seed.
+        max_length: newest events of each user that they are fitted on; they
+            recommend from one known item less, as the model does.
+        config: which baselines, their settings, cutoffs and seed.
 
     Returns:
         Name of the baseline to its rankings.
     """
-    counts = fit_counts(histories, universe, split, max_length)
     test = splits.test_users(histories, split)
+    chosen = histories.select(test)
     rows = universe.rows[np.repeat(test, histories.num_events)]
-    return {
-        name: rank_baseline(
-            baseline,
-            histories.select(test),
-            rows,
-            len(universe.items),
-            targets,
-            config,
+    rankings = {}
+    for name in config.baselines:
+        baseline = make_baseline(
+            name, histories, universe, split, max_length, config
         )
-        for name, baseline in make_baselines(counts, config.seed).items()
-    }
+        arguments = (chosen, rows, len(universe.items), targets, config)
+        if isinstance(baseline, PersonalBaseline):
+            rankings[name] = rank_personal(
+                baseline, *arguments, max(max_length - 1, 1)
+            )
+        else:
+            rankings[name] = rank_baseline(baseline, *arguments)
+    return rankings
 
 
-def make_baselines(counts: np.ndarray, seed: int) -> dict[str, lists.Baseline]:
-    """The baselines by their name in metrics.json."""
-    return {
-        "random": RandomItems(len(counts), seed),
-        "popular_random": PopularRandom(counts, seed),
-        "most_popular": MostPopular(counts),
-    }
+def make_baseline(
+    name: str,
+    histories: Histories,
+    universe: Universe,
+    split: splits.SplitConfig,
+    max_length: int,
+    config: EvaluationConfig,
+) -> lists.Baseline | PersonalBaseline:
+    """Fits the baseline of that name on the data of the final fit."""
+    if name == RANDOM_ITEMS:
+        return RandomItems(len(universe.items), config.seed)
+    if name in (PURE_SVD, ITEM_KNN):
+        matrix = fit_matrix(histories, universe, split, max_length)
+        if name == PURE_SVD:
+            svd = config.pure_svd
+            return PureSVD(matrix, svd.rank, svd.scaling, config.seed)
+        knn = config.item_knn
+        return ItemKNN(matrix, knn.neighbors, knn.weighting)
+    counts = fit_counts(histories, universe, split, max_length)
+    if name == POPULAR_RANDOM:
+        return PopularRandom(counts, config.seed)
+    if name == MOST_POPULAR_RECENT:
+        days = config.most_popular_recent.days
+        recent = recent_counts(histories, universe, split, max_length, days)
+        return MostPopular(counts, recent)
+    assert name == MOST_POPULAR, name
+    return MostPopular(counts)
+
+
+def recent_counts(
+    histories: Histories,
+    universe: Universe,
+    split: splits.SplitConfig,
+    max_length: int,
+    days: float,
+) -> np.ndarray:
+    """[num_items] events of the final fit in the `days` up to the test cut."""
+    fit = periods.fit_windows(
+        histories, split, periods.TRAIN_VALIDATION, max_length
+    )
+    after = histories.timestamps[fit.rows] > histories.test_cut - days * _DAY
+    return np.bincount(
+        universe.rows[fit.rows[after]], minlength=len(universe.items)
+    )
 
 
 def rank_baseline(
@@ -98,75 +144,22 @@ def rank_baseline(
     Returns:
         (target rule, seen setting) to `Rankings`.
     """
-    keys = [(rule, seen) for rule in targets for seen in SEEN_SETTINGS]
-    ranks: dict[tuple[str, str], list[np.ndarray]] = {k: [] for k in keys}
-    tops: dict[tuple[str, str], list[np.ndarray]] = {k: [] for k in keys}
-    best = {key: np.full(num_items, ranking_metrics.UNRANKED) for key in keys}
+    found = collected.Collected(targets, num_items, config)
     longest = max(config.cutoffs)
-    for start in range(0, test.num_users, _BLOCK_USERS):
-        stop = min(start + _BLOCK_USERS, test.num_users)
+    for start in range(0, test.num_users, collected.BLOCK_USERS):
+        stop = min(start + collected.BLOCK_USERS, test.num_users)
         history = int(test.num_events[start:stop].max())
         drawn = baseline.rank(stop - start, min(longest + history, num_items))
-        for rule, part in _parts(targets, start, stop):
+        for rule, part in collected.parts(targets, start, stop):
             of_part = drawn[part.users - start]
             wanted = rows[part.rows(test)]
+            requests, events = collected.input_events(test, part)
+            nothing = np.zeros(0, np.int64)
+            barred = {
+                "kept": (nothing, nothing),
+                "filtered": (requests, rows[events]),
+            }
             for seen in SEEN_SETTINGS:
-                barred = _barred(test, rows, part) if seen == "filtered" else ()
-                answers = _answers(of_part, barred, longest)
-                key = (rule, seen)
-                ranks[key].append(_ranks(answers[part.requests], wanted))
-                tops[key].append(answers[:, :TOP_ITEMS])
-                _note_best(best[key], answers)
-    return {
-        key: Rankings(
-            np.concatenate(ranks[key]),
-            {k: int((best[key] <= k).sum()) for k in config.cutoffs},
-            np.concatenate(tops[key]),
-        )
-        for key in keys
-    }
-
-
-def _parts(
-    targets: Mapping[str, Targets], start: int, stop: int
-) -> Iterator[tuple[str, Targets]]:
-    """Requests of the users start..stop - 1, each rule's in a few batches."""
-    for rule, chosen in targets.items():
-        block = chosen.part(*np.searchsorted(chosen.users, [start, stop]))
-        for part in block.batches(_BLOCK_USERS, _MAX_BATCH_EVENTS):
-            yield rule, part
-
-
-def _barred(
-    test: Histories, rows: np.ndarray, targets: Targets
-) -> tuple[np.ndarray, np.ndarray]:
-    """Requests, and items in their inputs, of all events in the inputs."""
-    requests = np.repeat(np.arange(len(targets.ends)), targets.ends)
-    before = np.cumsum(targets.ends) - targets.ends
-    starts = test.offsets[targets.users] - before
-    return requests, rows[np.arange(len(requests)) + starts[requests]]
-
-
-def _answers(
-    drawn: np.ndarray, barred: tuple[np.ndarray, ...], longest: int
-) -> np.ndarray:
-    """[num_requests, longest] the drawn items that are not barred."""
-    if not barred:
-        nothing = np.zeros(0, np.int64)
-        barred = (nothing, nothing)
-    return lists.without(drawn, barred[0], barred[1], longest)
-
-
-def _ranks(answers: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    hits = (answers == targets[:, np.newaxis]) & (answers >= 0)
-    return np.where(
-        hits.any(axis=1), hits.argmax(axis=1) + 1, ranking_metrics.UNRANKED
-    )
-
-
-def _note_best(best: np.ndarray, answers: np.ndarray) -> None:
-    """Lowers the best position, from 1, of each item in place."""
-    for column in range(answers.shape[1]):
-        items = answers[:, column]
-        items = items[items >= 0]
-        best[items] = np.minimum(best[items], column + 1)
+                answers = lists.without(of_part, *barred[seen], longest)
+                found.add((rule, seen), answers, part, wanted)
+    return found.rankings()

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.ranking_evaluator.config import (
+    BASELINES,
+    MODEL,
     EvaluationConfig,
     ThresholdConfig,
 )
 from components.targets import label
 
-BASELINES = ("random", "popular_random", "most_popular")
-MODEL_NAMES = ("model", *BASELINES)
+MODEL_NAMES = (MODEL, *BASELINES)
 
 
 def metric_names(config: EvaluationConfig) -> list[str]:
@@ -39,7 +40,7 @@ def check_thresholds(config: EvaluationConfig) -> None:
         for key, allowed in (
             ("metric", metric_names(config)),
             ("target", list(config.targets)),
-            ("baseline", list(BASELINES)),
+            ("baseline", list(config.rivals)),
         ):
             value = getattr(threshold, key)
             if value not in allowed:

@@ -3,8 +3,74 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 from components.targets import DROPPED, FIRST, KEPT, LAST, RULES
+
+RANDOM_ITEMS = "random"
+POPULAR_RANDOM = "popular_random"
+MOST_POPULAR = "most_popular"
+MOST_POPULAR_RECENT = "most_popular_recent"
+PURE_SVD = "pure_svd"
+ITEM_KNN = "item_knn"
+BASELINES = (
+    RANDOM_ITEMS,
+    POPULAR_RANDOM,
+    MOST_POPULAR,
+    MOST_POPULAR_RECENT,
+    PURE_SVD,
+    ITEM_KNN,
+)
+# The name of the measured model among the baselines.
+MODEL = "model"
+
+# models.baselines.item_knn knows how; it loads a library to say so.
+WEIGHTINGS = ("cosine", "tfidf", "bm25")
+
+
+@dataclasses.dataclass(frozen=True)
+class MostPopularRecentConfig:
+    """Popular in the last `days` of the fit period, before the test cut."""
+
+    days: float = 30.0
+
+    def __post_init__(self) -> None:
+        if not self.days > 0:
+            raise ValueError(f"`days` must be above 0, found {self.days}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class PureSvdConfig:
+    """Vectors kept, and the exponent that columns are scaled by.
+
+    `models.baselines.pure_svd` has the formula.
+    """
+
+    rank: int = 100
+    scaling: float = 0.35
+
+    def __post_init__(self) -> None:
+        if self.rank < 1:
+            raise ValueError(f"`rank` must be at least 1, found {self.rank}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class ItemKnnConfig:
+    """Neighbours kept of each item, and how similarity is weighted."""
+
+    neighbors: int = 100
+    weighting: str = "tfidf"
+
+    def __post_init__(self) -> None:
+        if self.neighbors < 1:
+            raise ValueError(
+                f"`neighbors` must be at least 1, found {self.neighbors}."
+            )
+        if self.weighting not in WEIGHTINGS:
+            raise ValueError(
+                f"`weighting` must be one of {', '.join(WEIGHTINGS)}, found "
+                f"{self.weighting!r}."
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +98,10 @@ class EvaluationConfig:
     all items of the `log`, or the `catalogue` known before the test cut.
     `targets` are rules of `components.targets`. `cold_items` says what a
     target unknown to the model is: kept (a miss) or dropped (not measured;
-    nor are users without any other target).
+    nor are users without any other target). `baselines` are measured beside
+    the model, and so are the exported models of `compare_with`: name to the
+    folder of a SavedModel, or of numbered versions, of which the newest one
+    is taken (as a server does).
     """
 
     seen_items: str = "kept"
@@ -43,6 +112,13 @@ class EvaluationConfig:
     batch_size: int = 512
     bootstrap_samples: int = 1000
     seed: int = 0
+    baselines: tuple[str, ...] = BASELINES
+    most_popular_recent: MostPopularRecentConfig = dataclasses.field(
+        default_factory=MostPopularRecentConfig
+    )
+    pure_svd: PureSvdConfig = dataclasses.field(default_factory=PureSvdConfig)
+    item_knn: ItemKnnConfig = dataclasses.field(default_factory=ItemKnnConfig)
+    compare_with: dict[str, str] = dataclasses.field(default_factory=dict)
     thresholds: tuple[ThresholdConfig, ...] = (ThresholdConfig(),)
 
     def __post_init__(self) -> None:
@@ -57,11 +133,40 @@ class EvaluationConfig:
                 f"{self.item_universe!r}."
             )
         self._check_targets()
+        self._check_rivals()
         if any(k < 1 for k in self.cutoffs) or not self.cutoffs:
             raise ValueError("`cutoffs` must be positive numbers.")
         for name in ("batch_size", "bootstrap_samples"):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be at least 1.")
+
+    @property
+    def rivals(self) -> tuple[str, ...]:
+        """What the model is compared with: baselines, then other models."""
+        return (*self.baselines, *self.compare_with)
+
+    def _check_rivals(self) -> None:
+        known = ", ".join(BASELINES)
+        for name in self.baselines:
+            if name not in BASELINES:
+                raise ValueError(
+                    f"`baselines` may hold {known}, found {name!r}."
+                )
+        if len(set(self.baselines)) < len(self.baselines):
+            raise ValueError(
+                f"`baselines` must name each once, found {self.baselines}."
+            )
+        for name in self.compare_with:
+            if not re.fullmatch(r"[a-z0-9_-]+", name):
+                raise ValueError(
+                    "Names in `compare_with` may hold lower-case letters, "
+                    f"digits, `_` and `-`, found {name!r}."
+                )
+            if name in (MODEL, *BASELINES):
+                raise ValueError(
+                    f"`compare_with` must not call a model {name!r}: that is "
+                    "the name of another one in the results."
+                )
 
     def _check_targets(self) -> None:
         known = ", ".join(RULES)

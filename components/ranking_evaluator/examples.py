@@ -22,7 +22,7 @@ def choose(
     targets: Targets,
     universe: Universe,
     rows: pa.Table,
-    most_popular: Rankings,
+    baseline: Rankings | None,
     seed: int,
 ) -> list[dict[str, Any]]:
     """Draws requests at random: hits and misses as they come.
@@ -30,19 +30,18 @@ def choose(
     Args:
         test: histories of the test users.
         targets: of the rule that is shown.
-        universe: names of the items in `most_popular`.
+        universe: names of the items in `baseline`.
         rows: rankings of the model, one per target.
-        most_popular: rankings of that baseline.
+        baseline: rankings of the best baseline, None without any.
         seed: of the draw.
 
     Returns:
         One mapping per request: `user`, `history` (the newest of the input),
         `history_length`, `targets` (the first SHOWN_TARGETS of `num_targets`,
         each with `item`, `cold` and `rank`, None: not among the largest
-        cutoff), `model` and `most_popular` (top items).
+        cutoff), `model` and `baseline` (top items).
     """
-    popular = most_popular.top_items
-    assert popular is not None
+    theirs = None if baseline is None else baseline.top_items
     generator = np.random.default_rng(seed)
     number = min(NUM_EXAMPLES, len(targets.users))
     picks = generator.choice(len(targets.users), number, replace=False)
@@ -69,8 +68,10 @@ def choose(
                 ],
                 "num_targets": len(wanted),
                 "model": wanted[0]["top_items"],
-                "most_popular": [
-                    text(universe.items[i]) for i in popular[pick] if i >= 0
+                "baseline": [
+                    text(universe.items[i])
+                    for i in ([] if theirs is None else theirs[pick])
+                    if i >= 0
                 ],
             }
         )

@@ -3,53 +3,46 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import os
+from collections.abc import Mapping
 from typing import Any
 
-import apache_beam as beam
 import numpy as np
 from tfx import types
 from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
-from tfx.utils import io_utils, path_utils
+from tfx.utils import io_utils
 
 from components import periods, splits
+from components.artifacts import MODEL_CARD_FILE
 from components.beam_executor import BeamExecutor
-from components.histories import SPLIT, Histories, read_histories
+from components.histories import Histories
 from components.ranking_evaluator import (
     baselines,
     blessing,
+    card_text,
+    compared,
+    comparisons,
     examples,
     measures,
-    ranking,
+    model_card,
     report,
     results,
+    scoring,
+    slices,
 )
-from components.ranking_evaluator.config import EvaluationConfig
-from components.targets import Targets, measured_targets
-from components.transform import vocabularies
-from models.settings import from_json
+from components.ranking_evaluator.config import MODEL
+from components.ranking_evaluator.request import (
+    Request,
+    choose_targets,
+    parse,
+    read_checked,
+)
+from components.targets import Targets
 
 METRICS_FILE = "metrics.json"
 REPORT_FILE = "report.html"
-
-
-@dataclasses.dataclass(frozen=True)
-class _Request:
-    """Parsed properties and inputs of one execution."""
-
-    config: EvaluationConfig
-    split: splits.SplitConfig
-    max_length: int
-    profile: str
-    dataset: str
-    patterns: list[str]
-    model_directory: str
-    transform_graph: str
-    item_ids: dict[str, list[bytes]]
-    output: str
 
 
 class Executor(BeamExecutor):
@@ -61,7 +54,7 @@ class Executor(BeamExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Writes metrics.json, report.html, rankings/ and the blessing.
+        """Writes metrics.json, the report, the card, rankings and blessing.
 
         Raises:
             ValueError: no test users, examples and vocabulary of different
@@ -69,17 +62,22 @@ class Executor(BeamExecutor):
                 answers are NaN, too short or repeated.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
-        request = _parse(input_dict, output_dict, exec_properties)
-        histories = _read_checked(request)
+        request = parse(input_dict, output_dict, exec_properties)
+        histories = read_checked(request)
         test = histories.select(splits.test_users(histories, request.split))
-        targets = _targets(test, request.config)
+        targets = choose_targets(test, request.config)
+        others = compared.find(
+            request.config.compare_with,
+            request.item_ids[periods.TRAIN_VALIDATION],
+            test,
+        )
         with self._make_beam_pipeline() as pipeline:
-            _score(pipeline, request)
-        tables = results.read_rankings(request.output, test, targets)
+            scoring.score(pipeline, request, others)
         universe = measures.build_universe(
             histories, request.config.item_universe
         )
-        rankings = {"model": results.model_rankings(tables, request.output)}
+        tables = results.read_rankings(request.output, test, targets)
+        rankings = {MODEL: results.model_rankings(tables, request.output)}
         rankings |= baselines.rank_all(
             histories,
             targets,
@@ -88,20 +86,23 @@ class Executor(BeamExecutor):
             request.max_length,
             request.config,
         )
+        rankings |= _rankings_of(others, test, targets, request)
         evaluation = _evaluation(
             histories, targets, universe, rankings, request
         )
+        evaluation["compared"] = {other.name: other.facts for other in others}
         io_utils.write_string_file(
             os.path.join(request.output, METRICS_FILE),
             json.dumps(evaluation, indent=2, sort_keys=True),
         )
         main = (request.config.targets[0], request.config.seen_items)
+        best = evaluation["best_baseline"]
         shown = examples.choose(
             test,
             targets[main[0]],
             universe,
             tables[main],
-            rankings["most_popular"][main],
+            rankings[best][main] if best else None,
             request.config.seed,
         )
         _write_report(
@@ -120,132 +121,60 @@ class Executor(BeamExecutor):
         )
 
 
-def _parse(
-    input_dict: dict[str, list[types.Artifact]],
-    output_dict: dict[str, list[types.Artifact]],
-    exec_properties: dict[str, Any],
-) -> _Request:
-    config = from_json(EvaluationConfig, exec_properties["config"])
-    blessing.check_thresholds(config)
-    graph = artifact_utils.get_single_uri(input_dict["transform_graph"])
-    model = artifact_utils.get_single_instance(input_dict["model"])
-    return _Request(
-        config=config,
-        split=from_json(splits.SplitConfig, exec_properties["split_config"]),
-        max_length=exec_properties["max_length"],
-        profile=exec_properties["profile"],
-        dataset=exec_properties["dataset"],
-        patterns=[
-            io_utils.all_files_pattern(uri)
-            for uri in artifact_utils.get_split_uris(
-                input_dict["examples"], SPLIT
-            )
-        ],
-        model_directory=path_utils.serving_model_path(model.uri),
-        transform_graph=graph,
-        item_ids={
-            period: vocabularies.read_item_ids(graph, period)
-            for period in periods.PERIODS
-        },
-        output=artifact_utils.get_single_uri(output_dict["evaluation"]),
-    )
-
-
-def _read_checked(request: _Request) -> Histories:
-    """Reads all histories; errors where there is nothing to measure."""
-    files = [f for p in request.patterns for f in fileio.glob(p)]
-    histories = read_histories(files)
-    catalogue = len(request.item_ids[periods.TRAIN_VALIDATION])
-    highest = int(histories.item_indices.max(initial=0))
-    if highest > catalogue:
-        raise ValueError(
-            f"Examples name item row {highest} but the vocabulary has "
-            f"{catalogue} items: examples and transform_graph come from "
-            "different runs."
-        )
-    splits.check_test_users(histories, request.split)
-    return histories
-
-
-def _targets(test: Histories, config: EvaluationConfig) -> dict[str, Targets]:
-    """What is measured, by target rule; an error where a rule has nothing."""
-    targets = {
-        rule: measured_targets(test, rule, config.seed, config.cold_items)
-        for rule in config.targets
-    }
-    for rule, chosen in targets.items():
-        if not len(chosen.users):
-            raise ValueError(
-                f"Nothing to measure for target rule `{rule}`: none of "
-                f"{test.num_users} test users has a target that is known "
-                "before the test cut. Set `evaluation.cold_items` to kept, or "
-                "give a later cut."
-            )
-    return targets
-
-
-def _score(pipeline: beam.Pipeline, request: _Request) -> None:
-    """Adds to `pipeline`: examples -> rankings/ and coverage/."""
-    parts = [
-        pipeline | f"Read[{i}]" >> beam.io.ReadFromTFRecord(pattern)
-        for i, pattern in enumerate(request.patterns)
-    ]
-    fn = ranking.RankTargets(
-        request.model_directory,
-        functools.partial(
-            vocabularies.read_item_ids,
-            request.transform_graph,
-            periods.TRAIN_VALIDATION,
-        ),
-        request.split,
-        request.config,
-        request.max_length,
-    )
-    flat = parts | "Flatten" >> beam.Flatten(pipeline=pipeline)
-    rows, distinct = ranking.rank_targets(flat, fn, request.config)
-    _ = rows | "WriteRankings" >> beam.io.WriteToParquetBatched(
-        os.path.join(request.output, results.RANKINGS_FOLDER, "part"),
-        ranking.RANKINGS_SCHEMA,
-        file_name_suffix=".parquet",
-    )
-    _ = (
-        distinct
-        | "ToJson" >> beam.Map(functools.partial(json.dumps, sort_keys=True))
-        | "WriteCoverage"
-        >> beam.io.WriteToText(
-            os.path.join(request.output, results.COVERAGE_FOLDER, "part"),
-            file_name_suffix=".jsonl",
-        )
-    )
-
-
 def _evaluation(
     histories: Histories,
     targets: dict[str, Targets],
     universe: measures.Universe,
     rankings: dict[str, measures.Settings],
-    request: _Request,
+    request: Request,
 ) -> dict[str, Any]:
     """The content of metrics.json."""
     config, leaks = request.config, request.split.leaks_future
     metrics = {
-        name: measures.measure(
-            rankings[name], targets, len(universe.items), config
-        )
-        for name in blessing.MODEL_NAMES
+        name: measures.measure(settings, targets, len(universe.items), config)
+        for name, settings in rankings.items()
     }
     summary = measures.summarize_splits(histories, request.split, config)
     summary["items"] = {
         "log": len(np.unique(histories.item_ids)),
         "universe": len(universe.items),
     } | {period: len(ids) for period, ids in request.item_ids.items()}
+    mask = splits.test_users(histories, request.split)
     return {
         "profile": request.profile,
         "leaks_future": leaks,
         "splits": summary,
         "metrics": metrics,
+        "best_baseline": comparisons.best(metrics, config.baselines, config),
+        "comparisons": comparisons.compare(rankings, targets, config),
+        "slices": slices.measure(
+            rankings,
+            histories.select(mask),
+            targets,
+            universe.rows[np.repeat(mask, histories.num_events)],
+            measures.fit_counts(
+                histories, universe, request.split, request.max_length
+            ),
+            config,
+            leaks,
+        ),
         "blessing": blessing.bless(metrics, config, leaks),
     }
+
+
+def _rankings_of(
+    others: list[compared.ComparedModel],
+    test: Histories,
+    targets: Mapping[str, Targets],
+    request: Request,
+) -> dict[str, measures.Settings]:
+    """Reads back what the compared models answered, by name."""
+    found = {}
+    for other in others:
+        folder = scoring.output_of(request, other.name)
+        tables = results.read_rankings(folder, test, targets)
+        found[other.name] = results.model_rankings(tables, folder)
+    return found
 
 
 def _write_report(
@@ -254,7 +183,7 @@ def _write_report(
     ingest: dict[str, Any],
     drift: dict[str, Any],
     shown: list[dict[str, Any]],
-    request: _Request,
+    request: Request,
 ) -> None:
     configuration = {
         "evaluation": dataclasses.asdict(request.config),
@@ -263,6 +192,15 @@ def _write_report(
         "model": training.get("model", {}),
         "training": training.get("training", {}),
     }
+    card = model_card.sections(
+        evaluation,
+        training,
+        ingest,
+        drift,
+        request.dataset,
+        configuration,
+        report.versions(),
+    )
     page = report.render(
         evaluation,
         training,
@@ -271,8 +209,15 @@ def _write_report(
         shown,
         request.dataset,
         configuration,
+        card,
     )
     io_utils.write_string_file(os.path.join(request.output, REPORT_FILE), page)
+    io_utils.write_string_file(
+        os.path.join(request.output, MODEL_CARD_FILE),
+        card_text.to_markdown(
+            f"Model card: {request.dataset}, {request.profile} profile", card
+        ),
+    )
 
 
 def _read_json(artifacts: list[types.Artifact], name: str) -> dict[str, Any]:

@@ -229,23 +229,32 @@ def distinct_items(
 
 
 def rank_targets(
-    examples: beam.PCollection, fn: RankTargets, config: EvaluationConfig
+    examples: beam.PCollection,
+    fn: RankTargets,
+    config: EvaluationConfig,
+    name: str = "",
 ) -> tuple[beam.PCollection, beam.PCollection]:
     """Applies `fn` to serialized transformed examples.
+
+    Args:
+        examples: of all users.
+        fn: asks a model.
+        config: batch size and cutoffs.
+        name: keeps several models apart in one pipeline.
 
     Returns:
         Tables of `RANKINGS_SCHEMA`, and one `distinct_items` per target rule
         and seen setting.
     """
-    batches = examples | "Batch" >> beam.BatchElements(
+    batches = examples | f"Batch{name}" >> beam.BatchElements(
         min_batch_size=config.batch_size, max_batch_size=config.batch_size
     )
-    outputs = batches | "RankTargets" >> beam.ParDo(fn).with_outputs(
+    outputs = batches | f"RankTargets{name}" >> beam.ParDo(fn).with_outputs(
         _POSITIONS, main="rows"
     )
     distinct = (
         outputs[_POSITIONS]
-        | "MergePositions" >> beam.CombinePerKey(MergePositions())
-        | "Distinct" >> beam.Map(distinct_items, cutoffs=config.cutoffs)
+        | f"MergePositions{name}" >> beam.CombinePerKey(MergePositions())
+        | f"Distinct{name}" >> beam.Map(distinct_items, cutoffs=config.cutoffs)
     )
     return outputs["rows"], distinct

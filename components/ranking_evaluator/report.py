@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import importlib.metadata
 import os
 import platform
@@ -11,19 +10,24 @@ from typing import Any
 
 import jinja2
 
-from components.ranking_evaluator import drift_section, training_section
+from components.ranking_evaluator import (
+    drift_section,
+    evidence_section,
+    metrics_section,
+    training_section,
+)
 from components.ranking_evaluator.blessing import metric_label
+from components.ranking_evaluator.card_text import Section
+from components.ranking_evaluator.words import (
+    date,
+    name_of,
+    percent,
+    signed,
+)
 from components.splits import LEAK_WARNING
 from components.targets import label
 
 _TEMPLATES = os.path.join(os.path.dirname(__file__), "templates")
-
-_NAMES = {
-    "model": "This model",
-    "random": "Random",
-    "popular_random": "PopRnd",
-    "most_popular": "Most popular",
-}
 
 _PACKAGES = (
     "tfx",
@@ -32,6 +36,9 @@ _PACKAGES = (
     "tensorflow-gnn",
     "tensorflow-recommenders",
     "apache-beam",
+    "numpy",
+    "scipy",
+    "implicit",
 )
 
 
@@ -43,6 +50,7 @@ def render(
     examples: Sequence[Mapping[str, Any]],
     dataset: str,
     configuration: Mapping[str, Any],
+    card: Sequence[Section],
 ) -> str:
     """Renders the report.
 
@@ -55,6 +63,7 @@ def render(
         dataset: name for the title.
         configuration: `evaluation`, `split`, `model` and `training`
             settings, nested mappings.
+        card: the model card.
 
     Returns:
         HTML that loads nothing from anywhere.
@@ -68,14 +77,17 @@ def render(
     )
     settings = configuration["evaluation"]
     main = (settings["targets"][0], settings["seen_items"])
+    cutoff = min(settings["cutoffs"])
     return environment.get_template("report.html.j2").render(
         dataset=dataset,
         profile=evaluation["profile"],
         warning=LEAK_WARNING if evaluation["leaks_future"] else "",
         main=main,
         blessing=_blessing_rows(evaluation["blessing"]),
-        headline=_headline(evaluation, main, min(settings["cutoffs"])),
-        tables=_tables(evaluation["metrics"], main),
+        headline=_headline(evaluation, main, cutoff),
+        evidence=evidence_section.section(evaluation, main, cutoff),
+        card=card,
+        tables=metrics_section.tables(evaluation["metrics"], main),
         training=training_section.section(training),
         splits=_split_rows(evaluation["splits"]),
         cuts=_cuts(evaluation["splits"]),
@@ -87,18 +99,11 @@ def render(
         ingest=ingest,
         drift=drift_section.section(drift, evaluation["splits"]),
         examples=examples,
+        baseline_name=name_of(evaluation["best_baseline"] or ""),
         longest=max(settings["cutoffs"]),
         settings=list(_flatten(configuration)),
         versions=versions(),
     )
-
-
-def date(seconds: int) -> str:
-    """ISO-8601 UTC; the time of day only where it is not midnight."""
-    moment = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
-    if moment.time() == datetime.time():
-        return moment.date().isoformat()
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def versions() -> dict[str, str]:
@@ -112,88 +117,42 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _percent(value: float) -> str:
-    return f"{100 * value:.2f}"
-
-
-def _ordered(metrics: Mapping[str, Any]) -> list[str]:
-    """Metric names by cutoff, NDCG, Recall, Coverage, MRR."""
-    kinds = ["ndcg", "recall", "coverage", "mrr"]
-
-    def key(name: str) -> tuple[int, int]:
-        kind, cutoff = name.split("_at_")
-        return (kinds.index(kind) == 3, int(cutoff) * 10 + kinds.index(kind))
-
-    return sorted((m for m in metrics if m != "intervals"), key=key)
-
-
-def _tables(
-    metrics: Mapping[str, Any], main: tuple[str, str]
-) -> list[dict[str, Any]]:
-    """One table per target rule and seen setting, the main one first."""
-    pairs = [(t, s) for t, by_seen in metrics["model"].items() for s in by_seen]
-    pairs.sort(key=lambda pair: (pair[0] != main[0], pair[1] != main[1]))
-    return [
-        {
-            "target": label(target),
-            "seen": seen,
-            "main": (target, seen) == main,
-            **_table({m: v[target][seen] for m, v in metrics.items()}),
-        }
-        for target, seen in pairs
-    ]
-
-
-def _table(by_model: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    columns = _ordered(by_model["model"])
-    best = {
-        c: max(v[c] for v in by_model.values())
-        for c in columns
-        # Random covers nearly everything: no achievement.
-        if not c.startswith("coverage")
-    }
-    rows = []
-    for model, values in by_model.items():
-        cells = []
-        for column in columns:
-            interval = values["intervals"].get(column)
-            cells.append(
-                {
-                    "value": _percent(values[column]),
-                    "interval": interval and [_percent(v) for v in interval],
-                    "best": values[column] == best.get(column),
-                }
-            )
-        rows.append({"name": _NAMES.get(model, model), "cells": cells})
-    return {"columns": [metric_label(c) for c in columns], "rows": rows}
-
-
 def _headline(
     evaluation: Mapping[str, Any], main: tuple[str, str], cutoff: int
 ) -> str:
-    """One sentence: the model beside most popular in the main setting."""
+    """The model, and how it stands to the best baseline, in two sentences."""
     target, seen = main
     name = f"ndcg_at_{cutoff}"
     model = evaluation["metrics"]["model"][target][seen]
-    popular = evaluation["metrics"]["most_popular"][target][seen][name]
     low, high = model["intervals"][name]
     sentence = (
         f"{metric_label(name)} on the {label(target)} is "
-        f"{_percent(model[name])} % (95 % interval {_percent(low)} to "
-        f"{_percent(high)} %)"
+        f"{percent(model[name])}\N{NO-BREAK SPACE}% (95\N{NO-BREAK SPACE}% "
+        f"interval {percent(low)} to {percent(high)})."
     )
-    if popular > 0:
-        ratio = model[name] / popular
-        sentence += f", {ratio:.2f} times that of most popular"
-    return sentence + "."
+    rival = evaluation["best_baseline"]
+    if rival is None:
+        return sentence
+    found = evaluation["comparisons"][target][seen][rival][name]
+    low, high = found["interval"]
+    verdict = "not told apart from"
+    if low > 0:
+        verdict = "better than"
+    elif high < 0:
+        verdict = "worse than"
+    return (
+        f"{sentence} That is {verdict} the best baseline, {name_of(rival)}: "
+        f"the difference is {signed(found['difference'])} "
+        f"({signed(low)} to {signed(high)}) points."
+    )
 
 
 def _blessing_rows(blessing: Mapping[str, Any]) -> dict[str, Any]:
     checks = [
         {
             "check": check["check"],
-            "value": _percent(check["value"]),
-            "required": _percent(check["required"]),
+            "value": percent(check["value"]),
+            "required": percent(check["required"]),
             "passed": check["passed"],
         }
         for check in blessing["checks"]

@@ -82,6 +82,7 @@ class Executor(base_executor.BaseExecutor):
             refit,
             periods[TRAIN_VALIDATION],
             inputs.item_ids(TRAIN_VALIDATION),
+            inputs.histories.test_cut,
         )
         # only now: until the model is written a kill may still need them
         if fileio.exists(checkpoint_dir):
@@ -133,6 +134,7 @@ def _export(
     refit: FitResult,
     period: Period,
     item_ids: list[bytes],
+    test_cut: int,
 ) -> None:
     training: TrainingConfig = config.training
     encode, item_vectors = served(refit.model)
@@ -149,6 +151,8 @@ def _export(
             "name": config.name,
             "seed": training.seed,
             "epochs": len(refit.epochs),
+            # whoever measures it later must not take older events for new
+            "fitted_until": test_cut,
             "model": json.loads(to_json(config.model)),
             "training": json.loads(to_json(training)),
         },

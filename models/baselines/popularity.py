@@ -34,22 +34,42 @@ class PopularRandom:
 
     def rank(self, num_users: int, length: int) -> np.ndarray:
         """[num_users, length] int32 items, `PAD` where none is left."""
-        return lists.exponential_race(
+        return lists.draw_without_repeats(
             self._rates, num_users, length, self._generator
         )
+
+
+def by_count(
+    counts: np.ndarray, recent: np.ndarray | None = None
+) -> np.ndarray:
+    """Items with a count, the highest first; equal ones by item number.
+
+    Args:
+        counts: [num_items] numbers >= 0.
+        recent: [num_items] numbers >= 0 that come first in the order, or
+            None.
+
+    Returns:
+        [items with a count] int32.
+    """
+    counts = _check_counts(counts)
+    first = np.zeros_like(counts) if recent is None else _check_counts(recent)
+    order = np.lexsort([-counts, -first])
+    return order[counts[order] > 0].astype(np.int32)
 
 
 class MostPopular:
     """The same items for everybody: those with the highest counts.
 
     Equal counts are ordered by item number. Items without any count are not
-    recommended.
+    recommended. With `recent` counts of a newer period these come first, and
+    the others order what they leave equal.
     """
 
-    def __init__(self, counts: np.ndarray) -> None:
-        counts = _check_counts(counts)
-        order = np.argsort(-counts, kind="stable")
-        self._items = order[: np.count_nonzero(counts)].astype(np.int32)
+    def __init__(
+        self, counts: np.ndarray, recent: np.ndarray | None = None
+    ) -> None:
+        self._items = by_count(counts, recent)
 
     def rank(self, num_users: int, length: int) -> np.ndarray:
         """[num_users, length] int32 items, `PAD` where none is left."""

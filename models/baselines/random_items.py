@@ -25,6 +25,6 @@ class RandomItems:
 
     def rank(self, num_users: int, length: int) -> np.ndarray:
         """[num_users, length] int32 items, all different within a row."""
-        return lists.exponential_race(
+        return lists.draw_without_repeats(
             self._rates, num_users, length, self._generator
         )

@@ -15,8 +15,8 @@ from components.ranking_evaluator import (
     examples,
     measures,
     ranking,
-    report,
     served_model,
+    words,
 )
 from components.ranking_evaluator.config import (
     EvaluationConfig,
@@ -454,8 +454,8 @@ def drift():
 
 
 def test_dates_show_the_time_only_where_there_is_one():
-    assert report.date(1394150400) == "2014-03-07"
-    assert report.date(1394150461) == "2014-03-07T00:01:01Z"
+    assert words.date(1394150400) == "2014-03-07"
+    assert words.date(1394150461) == "2014-03-07T00:01:01Z"
 
 
 # --- the whole component ----------------------------------------------------
@@ -600,7 +600,11 @@ def _assert_report(tmp_path):
     assert not re.search(r"<(script|link|img|iframe)\b", page)
     assert not re.search(r"(href|src)=\"(?!#)", page)
     assert "url(http" not in page and "@import" not in page
-    assert page.count("<svg") == 2 + 4  # selection, refit; periods
+    # Selection, refit; periods; differences; the one slice with several
+    # parts, popularity of the target.
+    assert page.count("<svg") == 2 + 4 + 1 + 1
+    assert "By popularity of the target." in page
+    assert "Model card" in page and "Intended use" in page
     assert "warm-up" in page and "epoch 4: 2.00 %" in page
     assert page.count('class="card"') == 3
     for text in (
@@ -726,5 +730,5 @@ def test_examples_are_test_users_with_their_own_answers(histories):
         "targets": [{"item": "a", "cold": False, "rank": None}],
         "num_targets": 1,
         "model": ["e"],
-        "most_popular": ["b", "c", "a", "d"],
+        "baseline": ["b", "c", "a", "d"],
     }

@@ -108,3 +108,33 @@ def test_bad_counts_and_universe_are_errors():
         PopularRandom(np.array([1, -1]), 0)
     with pytest.raises(ValueError, match="`num_items`.*found 0"):
         RandomItems(0, 0)
+
+
+@pytest.mark.parametrize("rounds", [0, 1, 6])
+def test_draws_without_repeats_are_successive_draws(rounds, monkeypatch):
+    """At most `rounds` times with replacement, the rest by the race."""
+    monkeypatch.setattr(lists, "_MANY_CANDIDATES", 1)
+    monkeypatch.setattr(lists, "_MAX_ROUNDS", rounds)
+    weights = np.array([0, 90, 6, 0, 4])
+    users = 2000 if rounds < 6 else 40000
+    drawn = lists.draw_without_repeats(
+        weights, users, 3, np.random.default_rng(5)
+    )
+    found = dict.fromkeys(itertools.permutations([1, 2, 4]), 0)
+    for row in drawn.tolist():
+        found[tuple(row)] += 1
+    for order, number in found.items():
+        expected = _successive_draw_probability(weights, order)
+        error = (expected * (1 - expected) / users) ** 0.5
+        assert number / users == pytest.approx(expected, abs=4 * error)
+
+
+def test_large_catalogues_are_drawn_without_repeats():
+    drawn = RandomItems(5000, seed=0).rank(300, 40)
+    assert all(len(set(row)) == 40 for row in drawn.tolist())
+    assert drawn.min() >= 0 and drawn.max() < 5000
+    # Standard error of the mean of 12,000 numbers: 13.
+    assert drawn.mean() == pytest.approx(2499.5, abs=55)
+    rates = np.zeros(5000)
+    rates[::2] = 1
+    assert (PopularRandom(rates, seed=0).rank(50, 40) % 2 == 0).all()

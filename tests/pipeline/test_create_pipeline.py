@@ -68,7 +68,8 @@ def test_components_and_edges():
             "Trainer",
             "PeriodStatistics",
         },
-        "Pusher": {"Trainer", "RankingEvaluator"},
+        "ModelCardWriter": {"Trainer", "RankingEvaluator"},
+        "Pusher": {"ModelCardWriter", "RankingEvaluator"},
     }
     assert list(upstream)[-1] == "Pusher"
     assert pipeline.enable_cache
@@ -181,8 +182,10 @@ def test_new_log_files_make_a_new_run():
                 "Trainer",
                 "PeriodStatistics",
                 "RankingEvaluator",
+                "ModelCardWriter",
             },
         ),
+        ("components/model_card/executor.py", {"ModelCardWriter"}),
         ("pipeline/summary.py", set()),
     ],
 )

@@ -30,6 +30,7 @@ NODES = [
     "Trainer",
     "PeriodStatistics",
     "RankingEvaluator",
+    "ModelCardWriter",
     "Pusher",
 ]
 SETTINGS = """\
@@ -207,6 +208,9 @@ def test_logs_become_a_pushed_model(workspace):
         "random",
         "popular_random",
         "most_popular",
+        "most_popular_recent",
+        "pure_svd",
+        "item_knn",
     }
     for target in ("last", "first"):
         for rule in ("kept", "filtered"):
@@ -216,6 +220,11 @@ def test_logs_become_a_pushed_model(workspace):
     assert len(summary["timings"]["epochs"]["selection"]) >= 1
     assert summary["blessed"] is True
     assert os.path.isfile(summary["report"])
+    for name in ("pure_svd", "item_knn"):
+        compared = summary["comparisons"]["last"]["filtered"][name]
+        low, high = compared["ndcg_at_10"]["interval"]
+        assert low <= compared["ndcg_at_10"]["difference"] <= high
+    assert summary["slices"]["last"]["users"]
 
 
 def test_the_pushed_model_serves_in_a_process_without_our_code(workspace):
@@ -231,6 +240,10 @@ def test_the_pushed_model_serves_in_a_process_without_our_code(workspace):
         text=True,
     )
     assert result.stdout == "(2, 10) (2, 10)\n", result.stderr
+    # The card of its evaluation lies beside it.
+    card = os.path.join(summary["pushed_model"], "assets.extra/model_card.md")
+    with open(card) as pushed, open(summary["model_card"]) as written:
+        assert pushed.read() == written.read()
 
 
 def test_a_second_run_is_cached_and_an_edit_is_not(workspace):
@@ -251,7 +264,13 @@ def test_a_second_run_is_cached_and_an_edit_is_not(workspace):
     lines = went(call(workspace, command))
     ran = [name for name, how in lines.items() if how != "cached"]
     summary = read_summary(workspace)
-    assert ran == ["Tuner", "Trainer", "RankingEvaluator", "Pusher"]
+    assert ran == [
+        "Tuner",
+        "Trainer",
+        "RankingEvaluator",
+        "ModelCardWriter",
+        "Pusher",
+    ]
     assert summary["code_fingerprint"] != before["code_fingerprint"]
     # The same seed, data and meaning: the same model.
     assert summary["metrics"]["model"] == before["metrics"]["model"]

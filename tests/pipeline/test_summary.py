@@ -101,6 +101,10 @@ METRICS = {
         "model": rules(0.0012344, 0.002, 0.003),
         "most_popular": rules(0.0001, 0.0002, 0.0003),
     },
+    "best_baseline": "most_popular",
+    "comparisons": {"last": {"kept": {"most_popular": {}}}},
+    "slices": {"last": {"users": []}},
+    "compared": {},
     "blessing": {
         "blessed": True,
         "checks": [

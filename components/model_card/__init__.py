@@ -1,0 +1,1 @@
+"""The model card put beside the model that is pushed."""

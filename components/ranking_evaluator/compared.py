@@ -1,0 +1,176 @@
+"""Exported models of other runs, measured on this run's targets."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tfx.dsl.io import fileio
+
+from components.histories import Histories
+from components.ranking_evaluator.served_model import ModelAnswerError
+from components.ranking_evaluator.words import date
+
+COMPARED_FOLDER = "compared"
+
+# What serving.export puts into a SavedModel.
+ITEM_IDS = os.path.join("assets", "item_ids.txt")
+FACTS = os.path.join("assets.extra", "model.json")
+
+# Least share of the test users' events up to the cut whose items it knows.
+_LEAST_KNOWN = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class ComparedModel:
+    """A model that this run's is compared with.
+
+    Attributes:
+        name: in the results.
+        directory: of the SavedModel.
+        num_items: size of its catalogue.
+        known_share: of the test users' events up to the cut, those whose
+            items it knows.
+        max_history: newest known items that it reads, None where not known.
+        fitted_until: unix seconds of the last event it may have learned
+            from, None where it does not say.
+    """
+
+    name: str
+    directory: str
+    num_items: int
+    known_share: float
+    max_history: int | None
+    fitted_until: int | None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What metrics.json says of it."""
+        facts = dataclasses.asdict(self)
+        del facts["name"]
+        return facts
+
+
+def find(
+    folders: Mapping[str, str],
+    catalogue: Collection[bytes],
+    test: Histories,
+) -> list[ComparedModel]:
+    """The models of `evaluation.compare_with`, checked.
+
+    Args:
+        folders: name to SavedModel or folder of numbered versions.
+        catalogue: ids of the items known before this run's test cut.
+        test: histories of the test users, who are what it is measured on.
+
+    Raises:
+        ModelAnswerError: there is no model, it knows items that this run's
+            catalogue has not or hardly any of the test users' items, or it
+            has learned from this run's test period.
+    """
+    known = frozenset(catalogue)
+    return [
+        _checked(name, newest_version(name, folder), known, test)
+        for name, folder in folders.items()
+    ]
+
+
+def newest_version(name: str, folder: str) -> str:
+    """`folder`, or the highest number in it that holds a SavedModel."""
+    if fileio.exists(os.path.join(folder, "saved_model.pb")):
+        return folder
+    versions = []
+    if fileio.exists(folder) and fileio.isdir(folder):
+        versions = [
+            int(entry.strip("/"))
+            for entry in fileio.listdir(folder)
+            if entry.strip("/").isdigit()
+            and fileio.exists(
+                os.path.join(folder, entry.strip("/"), "saved_model.pb")
+            )
+        ]
+    if not versions:
+        raise ModelAnswerError(
+            f"`evaluation.compare_with.{name}`: {folder} holds no SavedModel "
+            "and no numbered version with one. Fix: give the folder of an "
+            "exported model (serving/<model_name> of a run, or a version in "
+            "it), or leave the key out until there is one."
+        )
+    return os.path.join(folder, str(max(versions)))
+
+
+def read_item_ids(directory: str) -> list[bytes]:
+    """Ids of the catalogue in a SavedModel of ours."""
+    with fileio.open(os.path.join(directory, ITEM_IDS), "rb") as file:
+        return file.read().rstrip(b"\n").split(b"\n")
+
+
+def _checked(
+    name: str, directory: str, known: frozenset[bytes], test: Histories
+) -> ComparedModel:
+    where = f"`evaluation.compare_with.{name}`: the model in {directory}"
+    if not fileio.exists(os.path.join(directory, ITEM_IDS)):
+        raise ModelAnswerError(
+            f"{where} has no {ITEM_IDS}, so its catalogue is not known. Fix: "
+            "give a model that this pipeline has exported."
+        )
+    item_ids = read_item_ids(directory)
+    others = [item for item in item_ids if item not in known]
+    if others:
+        raise ModelAnswerError(
+            f"{where} knows {len(others):,} of {len(item_ids):,} items that "
+            f"none of this run's {len(known):,} is (the first: "
+            f"{others[0]!r}), so its histories are of another log or reach "
+            "beyond this run's test cut. Fix: compare models of the same log "
+            "and the same `split`, or of an earlier cut."
+        )
+    facts = _facts(directory)
+    until = facts.get("version_info", {}).get("fitted_until")
+    if until is not None and until > test.test_cut:
+        raise ModelAnswerError(
+            f"{where} has learned from events up to {date(until)}, after "
+            f"this run's test cut {date(test.test_cut)}: it has seen what it "
+            "would be measured on. Fix: compare models of the same `split`, "
+            "or of an earlier cut."
+        )
+    share = known_share(test, item_ids)
+    if share < _LEAST_KNOWN:
+        raise ModelAnswerError(
+            f"{where} knows the items of only {100 * share:.1f} % of what the "
+            "test users had up to the test cut: it was made for other "
+            "histories. Fix: compare models of the same log."
+        )
+    return ComparedModel(
+        name=name,
+        directory=directory,
+        num_items=len(item_ids),
+        known_share=share,
+        max_history=facts.get("max_history"),
+        fitted_until=until,
+    )
+
+
+def known_share(test: Histories, item_ids: Collection[bytes]) -> float:
+    """Of the test users' events up to the cut, those with one of the items.
+
+    1 where there is no such event: all users are new.
+    """
+    places = np.arange(len(test.item_ids)) - np.repeat(
+        test.offsets[:-1], test.num_events
+    )
+    before = places < np.repeat(test.num_development_events, test.num_events)
+    items = test.item_ids[before]
+    return float(pd.Series(items).isin(item_ids).mean()) if len(items) else 1.0
+
+
+def _facts(directory: str) -> dict[str, Any]:
+    path = os.path.join(directory, FACTS)
+    if not fileio.exists(path):
+        return {}
+    with fileio.open(path, "r") as file:
+        return json.loads(file.read())

@@ -1,0 +1,46 @@
+"""Times, numbers and names as people read them."""
+
+from __future__ import annotations
+
+import datetime
+
+from components.ranking_evaluator import config
+
+_NAMES = {
+    config.MODEL: "This model",
+    config.RANDOM_ITEMS: "Random",
+    config.POPULAR_RANDOM: "PopRnd",
+    config.MOST_POPULAR: "Most popular",
+    config.MOST_POPULAR_RECENT: "Most popular of late",
+    config.PURE_SVD: "PureSVD",
+    config.ITEM_KNN: "Item neighbours",
+}
+
+
+def date(seconds: int) -> str:
+    """ISO-8601 UTC; the time of day only where it is not midnight."""
+    moment = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
+    if moment.time() == datetime.time():
+        return moment.date().isoformat()
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def name_of(model: str) -> str:
+    """A model's name as tables have it; those of other runs are quoted."""
+    return _NAMES.get(
+        model,
+        f"\N{LEFT DOUBLE QUOTATION MARK}{model}\N{RIGHT DOUBLE QUOTATION MARK}",
+    )
+
+
+def percent(value: float) -> str:
+    """A fraction in percent, without the sign."""
+    return f"{100 * value:.2f}"
+
+
+def signed(value: float) -> str:
+    """A difference of fractions in percentage points, with its sign."""
+    text = f"{100 * value:+.2f}"
+    if float(text) == 0:
+        return "0.00"
+    return text.replace("-", "\N{MINUS SIGN}")
