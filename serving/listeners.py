@@ -52,14 +52,15 @@ async def start_grpc(flags: argparse.Namespace, services: Services) -> Stop:
     Raises:
         ListenError: the port is taken.
     """
+    options = {
+        "grpc.max_receive_message_length": -1,
+        "grpc.max_send_message_length": -1,
+        # Two servers would silently share a port otherwise.
+        "grpc.so_reuseport": 0,
+        **dict(flags.grpc_channel_arguments),
+    }
     server = grpc.aio.server(
-        options=[
-            ("grpc.max_receive_message_length", -1),
-            ("grpc.max_send_message_length", -1),
-            # Two servers would silently share a port otherwise.
-            ("grpc.so_reuseport", 0),
-            *flags.grpc_channel_arguments,
-        ]
+        interceptors=[ParseErrors()], options=list(options.items())
     )
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
         PredictionService(services.manager, services.pool, services.metrics),
@@ -89,6 +90,38 @@ async def start_grpc(flags: argparse.Namespace, services: Services) -> Stop:
         await server.stop(flags.shutdown_grace_seconds)
 
     return stop
+
+
+class ParseErrors(grpc.aio.ServerInterceptor):
+    """Answers bytes that are no message with INTERNAL, as gRPC asks.
+
+    Without it grpc.aio says UNKNOWN, and nothing on why.
+    """
+
+    async def intercept_service(
+        self,
+        continuation: Callable[..., Any],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        """Wraps the parser and the method of one call."""
+        handler = await continuation(handler_call_details)
+        if handler is None or handler.unary_unary is None:
+            return handler
+
+        def parse(message: bytes) -> Any:
+            try:
+                return handler.request_deserializer(message)
+            except Exception as error:  # Protobuf's differs by its build.
+                return ValueError(f"Cannot parse the request: {error}")
+
+        async def answer(request: Any, context: Any) -> Any:
+            if isinstance(request, ValueError):
+                await context.abort(grpc.StatusCode.INTERNAL, str(request))
+            return await handler.unary_unary(request, context)
+
+        return grpc.unary_unary_rpc_method_handler(
+            answer, parse, handler.response_serializer
+        )
 
 
 async def _follow_health(
