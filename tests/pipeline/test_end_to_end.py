@@ -29,6 +29,7 @@ NODES = [
     "Trainer",
     "PeriodStatistics",
     "RankingEvaluator",
+    "ServingValidator",
     "Pusher",
 ]
 SETTINGS = """\
@@ -241,7 +242,12 @@ def test_a_second_run_is_cached_and_an_edit_is_not(workspace):
     lines = went(call(workspace, command))
     ran = [name for name, how in lines.items() if how != "cached"]
     summary = read_summary(workspace)
-    assert ran == ["Trainer", "RankingEvaluator", "Pusher"]
+    assert ran == [
+        "Trainer",
+        "RankingEvaluator",
+        "ServingValidator",
+        "Pusher",
+    ]
     assert summary["code_fingerprint"] != before["code_fingerprint"]
     # The same seed, data and meaning: the same model.
     assert summary["metrics"]["model"] == before["metrics"]["model"]
