@@ -146,7 +146,9 @@ class ServedModel:
 
     def _compare(self, request: MeasuredRequest) -> list[str]:
         """What is wrong with the answer to one request; near ties are not."""
-        answer = self.predict(_request(request, max(len(request.items), 1))).outputs
+        answer = self.predict(
+            _request(request, max(len(request.items), 1))
+        ).outputs
         found = tf.make_ndarray(answer["item_ids"])[0]
         scores = tf.make_ndarray(answer["scores"])[0]
         items = [text(i) for i in found if i]
