@@ -17,7 +17,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from serving import client, flags, server
+from serving import client, flags, server, versions
 from tests.serving.contract.requests import (
     HISTORY,
     failure,
@@ -218,6 +218,18 @@ def test_server_refuses_wrong_files(tmp_path, capsys, flag):
     error = capsys.readouterr().err
     assert f"{wrong} (--{flag})" in error
     assert "nonsense" in error
+
+
+def test_prune_keeps_what_a_server_serves(running, tmp_path, capsys):
+    for version in range(1, 5):
+        (tmp_path / str(version)).mkdir()
+        (tmp_path / str(version) / "saved_model.pb").write_text("model")
+    prune = ["prune", str(tmp_path), "--keep=2", "--target"]
+    # One that cannot be asked may serve anything.
+    assert versions.main([*prune, "127.0.0.1:1"]) == 1
+    assert "does not answer" in capsys.readouterr().err
+    assert versions.main([*prune, running.target]) == 0  # It serves 1.
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["1", "3", "4"]
 
 
 class _Load(threading.Thread):
