@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
+from serving import client
 from tests.serving.contract.requests import failure, predict_request
 
 
@@ -48,6 +49,26 @@ def test_every_caller_gets_its_own_answer(stub, catalogue):
     with futures.ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(ask, histories))
     assert answers == [catalogue.expected(h)[0] for h in histories]
+
+
+def test_client_may_ask_for_histories_of_any_length(stub, catalogue):
+    ids = [i.decode() for i in catalogue.item_ids]
+    requests = [
+        (ids[n : n + 1 + n % 7], ids[: n % 4], 3 + n) for n in range(30)
+    ]
+
+    def ask(request):
+        history, exclude, k = request
+        return client.recommend(stub, history, exclude, k=k)
+
+    with futures.ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(ask, requests))
+    for (history, exclude, k), answer in zip(requests, answers, strict=True):
+        expected, _ = catalogue.expected(
+            [i.encode() for i in history], [i.encode() for i in exclude], k
+        )
+        found = [r.item_id.encode() for r in answer]
+        assert found == [i for i in expected if i]
 
 
 def test_requests_that_do_not_fit_a_batch(stub):
