@@ -78,6 +78,9 @@ def make_summary(run: RunRecord, config: PipelineConfig) -> dict[str, Any]:
         run, "HistoryExampleGen", "dead_letters", "ingest.json"
     )
     drift = _json_output(run, "PeriodStatistics", "statistics", "drift.json")
+    serving = _json_output(
+        run, "ServingValidator", "blessing", "validation.json"
+    )
     blessing = evaluation["blessing"]
     blessed = bool(
         run.nodes["RankingEvaluator"]
@@ -106,6 +109,7 @@ def make_summary(run: RunRecord, config: PipelineConfig) -> dict[str, Any]:
         "training": _training_result(training),
         "blessed": blessed,
         "blessing": blessing,
+        "serving_validation": serving,
         "pushed_model": _pushed_model(run),
         "report": os.path.join(
             run.nodes["RankingEvaluator"].outputs["evaluation"].uri,
