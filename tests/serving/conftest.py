@@ -6,6 +6,8 @@ import pytest
 from tests.serving.catalogue import make_catalogue
 from tests.serving.server_process import ServerProcess
 
+MESSAGE_LIMIT = 32 * 2**20
+
 
 @pytest.fixture(scope="session")
 def catalogue():
@@ -35,6 +37,17 @@ def start_server(exported, tmp_path_factory):
     for server in servers:
         if server.process.poll() is None:
             server.stop()
+
+
+@pytest.fixture(scope="session")
+def running(start_server):
+    """A server that answers to the end, for all who leave it as it is."""
+    running = start_server(
+        "--grpc_channel_arguments="
+        f"grpc.max_receive_message_length={MESSAGE_LIMIT}"
+    )
+    yield running
+    assert running.process.poll() is None
 
 
 def wait_until(condition, seconds=30):

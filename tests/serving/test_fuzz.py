@@ -27,17 +27,7 @@ EXAMPLES = hypothesis.settings(
     database=None,
     suppress_health_check=list(hypothesis.HealthCheck),
 )
-LIMIT = 32 * 2**20
 OK = grpc.StatusCode.OK
-
-
-@pytest.fixture(scope="module")
-def running(start_server):
-    running = start_server(
-        f"--grpc_channel_arguments=grpc.max_receive_message_length={LIMIT}"
-    )
-    yield running
-    assert running.process.poll() is None
 
 
 @pytest.fixture(scope="module")

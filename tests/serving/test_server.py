@@ -18,6 +18,7 @@ from tensorflow_serving.apis import (
 )
 
 from serving import client, flags, server, versions
+from serving.local_server import LocalServer, LocalServerError
 from tests.serving.contract.requests import (
     HISTORY,
     failure,
@@ -26,11 +27,6 @@ from tests.serving.contract.requests import (
 from tests.serving.server_process import free_port
 
 STATE = get_model_status_pb2.ModelVersionStatus
-
-
-@pytest.fixture(scope="module")
-def running(start_server):
-    return start_server()
 
 
 @pytest.fixture(scope="module")
@@ -230,6 +226,13 @@ def test_prune_keeps_what_a_server_serves(running, tmp_path, capsys):
     assert "does not answer" in capsys.readouterr().err
     assert versions.main([*prune, running.target]) == 0  # It serves 1.
     assert sorted(p.name for p in tmp_path.iterdir()) == ["1", "3", "4"]
+
+
+def test_local_server_says_why_it_does_not_come_up():
+    with pytest.raises(LocalServerError, match="unknown.*--colour") as caught:
+        with LocalServer(["--model_base_path=m", "--colour=red"], "create"):
+            raise AssertionError("it must not start")
+    assert "ended at once" in str(caught.value)
 
 
 class _Load(threading.Thread):
