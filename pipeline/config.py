@@ -16,6 +16,7 @@ from components.graph_builder.config import GraphConfig
 from components.history_example_gen.config import LogsConfig
 from components.period_statistics.config import DriftConfig
 from components.ranking_evaluator.config import EvaluationConfig
+from components.serving_validator.config import ServingValidationConfig
 from components.splits import SplitConfig
 from models.config import ModelConfig, TrainingConfig
 from models.config.weights import weight_at
@@ -47,6 +48,7 @@ class PipelineConfig:
         drift: when a difference between the periods is a warning.
         evaluation: what is measured, and when a model is blessed.
         serving: name and answer length of the pushed model.
+        serving_validation: what it must do behind a server before that.
         beam: where and how the Beam steps run.
         runs_dir: folder of all runs, relative to the repository root.
     """
@@ -65,6 +67,9 @@ class PipelineConfig:
         default_factory=EvaluationConfig
     )
     serving: ServingConfig = dataclasses.field(default_factory=ServingConfig)
+    serving_validation: ServingValidationConfig = dataclasses.field(
+        default_factory=ServingValidationConfig
+    )
     beam: BeamConfig = dataclasses.field(default_factory=BeamConfig)
     runs_dir: str = "runs"
 

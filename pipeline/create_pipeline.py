@@ -17,6 +17,7 @@ from components.history_example_gen.component import HistoryExampleGen
 from components.model_card.component import ModelCardWriter
 from components.period_statistics.component import PeriodStatistics
 from components.ranking_evaluator.component import RankingEvaluator
+from components.serving_validator.component import ServingValidator
 from components.trainer.component import Trainer
 from components.trainer.config import TrainerConfig
 from components.tuner.component import Tuner
@@ -51,6 +52,13 @@ CODE = {
         "models",
     ),
     "ModelCardWriter": ("components.model_card",),
+    "ServingValidator": (
+        "components.serving_validator",
+        "components.ranking_evaluator",
+        "components.transform",
+        "models",
+        "serving",
+    ),
 }
 
 SCHEMA_FILE = str(Path(__file__).parent / "schema" / "schema.pbtxt")
@@ -186,10 +194,24 @@ def create_pipeline(
         code_fingerprint=_fingerprint("ModelCardWriter"),
     )
 
-    # Hand a blessed model to the servers.
-    pusher = tfx.components.Pusher(
+    # Ask the model behind a server what was measured, within a time.
+    serving_validator = ServingValidator(
+        examples=transform.outputs["transformed_examples"],
         model=model_card.outputs["described_model"],
+        evaluation=evaluator.outputs["evaluation"],
+        schema=schema_gen.outputs["schema"],
+        config=to_json(config.serving_validation),
+        evaluation_config=to_json(config.evaluation),
+        split_config=split_config,
+        max_length=config.model.sequential.max_length,
+        model_name=config.serving.model_name,
+        code_fingerprint=_fingerprint("ServingValidator"),
+    )
+
+    # Hand a blessed model to the servers, just as it was validated.
+    pusher = tfx.components.Pusher(
         model_blessing=evaluator.outputs["blessing"],
+        infra_blessing=serving_validator.outputs["blessing"],
         push_destination=tfx.proto.PushDestination(
             filesystem=tfx.proto.PushDestination.Filesystem(
                 base_directory=serving_dir
@@ -209,6 +231,7 @@ def create_pipeline(
         period_statistics,
         evaluator,
         model_card,
+        serving_validator,
         pusher,
     ]
     # Step by step: TFX would put arguments of the whole pipeline before those

@@ -154,7 +154,7 @@ def show_results(config: PipelineConfig, arguments: argparse.Namespace) -> None:
     """Prints the metrics, and what to look at and try next."""
     summary = read_summary(config)
     print(f"\n{format_summary(summary)}\n")
-    model = summary["pushed_model"] or "not pushed, for it was not blessed"
+    model = summary["pushed_model"] or "not pushed, see above"
     print(f"Model:    {_short(model)}")
     print(f"Report:   {_short(summary['report'])}")
     print(f"Summary:  {_short(str(RunPaths.of(config).summary))}")

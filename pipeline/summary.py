@@ -79,6 +79,9 @@ def make_summary(run: RunRecord, config: PipelineConfig) -> dict[str, Any]:
         run, "HistoryExampleGen", "dead_letters", "ingest.json"
     )
     drift = _json_output(run, "PeriodStatistics", "statistics", "drift.json")
+    serving = _json_output(
+        run, "ServingValidator", "blessing", "validation.json"
+    )
     blessing = evaluation["blessing"]
     blessed = bool(
         run.nodes["RankingEvaluator"]
@@ -111,6 +114,7 @@ def make_summary(run: RunRecord, config: PipelineConfig) -> dict[str, Any]:
         "training": _training_result(training),
         "blessed": blessed,
         "blessing": blessing,
+        "serving_validation": serving,
         "pushed_model": _pushed_model(run),
         "report": _evaluation_file(run, "report.html"),
         "model_card": _evaluation_file(run, MODEL_CARD_FILE),

@@ -137,8 +137,25 @@ def _format_blessing(summary: dict[str, Any]) -> str:
             f"{verdict:<4} {check['check']}: {check['value']:.4f}, required "
             f"{check['required']:.4f}"
         )
-    if summary["blessed"]:
+    serving = summary["serving_validation"]
+    lines += [
+        f"FAIL served: {check['name']}: {check['detail']}"
+        for check in serving["checks"]
+        if not check["passed"]
+    ]
+    latency = serving.get("latency_ms")
+    if latency:
+        lines.append(
+            f"Served in a fresh process: p50 {latency['p50']:.1f} ms, p99 "
+            f"{latency['p99']:.1f} ms for one request at a time"
+        )
+    if summary["blessed"] and serving["passed"]:
         lines.append("Blessed, and pushed to where servers look for it.")
+    elif summary["blessed"]:
+        lines.append(
+            "NOT PUSHED: the model is good enough, but failed as it was "
+            "served (serving_validation)."
+        )
     else:
         lines.append(
             "NOT BLESSED: the model was not pushed, for it failed the checks "

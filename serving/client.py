@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 import grpc
 
-SIGNATURE = "recommend"
+# Other than `recommend`, a server that joins requests can answer it too.
+SIGNATURE = "recommend_batch"
 
 
 class Recommendation(NamedTuple):
@@ -88,9 +89,12 @@ def recommend(
     if version is not None:
         request.model_spec.version.value = version
     for name, ids in (("history", history), ("exclude", exclude)):
-        proto = tf.make_tensor_proto(list(ids), tf.string, [1, len(ids)])
-        request.inputs[name].CopyFrom(proto)
-    request.inputs["k"].CopyFrom(tf.make_tensor_proto(k, tf.int32))
+        # Joined with longer requests, TF Serving fills this one up with its
+        # first element: that must be "", which means nothing.
+        request.inputs[name].CopyFrom(
+            tf.make_tensor_proto([["", *ids]], tf.string)
+        )
+    request.inputs["k"].CopyFrom(tf.make_tensor_proto([k], tf.int32))
     outputs = stub_or_target.Predict(request, timeout=timeout).outputs
     item_ids = tf.make_ndarray(outputs["item_ids"])[0]
     scores = tf.make_ndarray(outputs["scores"])[0]

@@ -48,6 +48,13 @@ def not_found(message: str) -> ServingError:
     return ServingError(grpc.StatusCode.NOT_FOUND, message)
 
 
+def internal(error: Exception) -> ServingError:
+    """The server itself failed; never the fault of the request."""
+    return ServingError(
+        grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}"
+    )
+
+
 def unimplemented(what: str) -> ServingError:
     """TF Serving can do it, the local server cannot."""
     return ServingError(

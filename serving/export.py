@@ -1,6 +1,6 @@
 """Exports a trained sequence encoder as a SavedModel that serves raw ids.
 
-The SavedModel holds two signatures (docs of `export_saved_model`), only the
+The SavedModel holds the signatures of `serving.signatures`, only the
 variables these use, and no Keras object: TF Serving and a plain
 `tf.saved_model.load` take it without this repository.
 """
@@ -16,7 +16,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from serving import retrieval, warmup
+from serving import (
+    recommender,
+    retrieval,
+    signature_functions,
+    signatures,
+    warmup,
+)
 
 ITEM_IDS_ASSET = "item_ids.txt"
 
@@ -34,16 +40,12 @@ def export_saved_model(
 ) -> None:
     """Writes the SavedModel, its `assets.extra/` and warm-up requests.
 
-    Signatures (ids are strings; "" and unknown ids are skipped anywhere):
-
-    * `serving_default(history [batch, n])`
-    * `recommend(history [batch, n], exclude [batch, m], k int32 scalar)`
-
-    Both answer `item_ids` (string) and `scores` (float32), [batch, k], best
-    first. `history` runs from oldest to newest, its newest `max_history`
-    known items count. A history without a known item gets the popular items,
-    scored by reciprocal rank. Excluded items never come out; where fewer than
-    k items are left, "" and -inf fill the end.
+    The signatures are those of `serving.signatures`; ids are strings, "" and
+    unknown ids are skipped anywhere. Rankings are best first. `history` runs
+    from oldest to newest, its newest `max_history` known items count. A
+    history without a known item gets the popular items, scored by reciprocal
+    rank. Excluded items never come out; where fewer than k items are left, ""
+    and -inf fill the end.
 
     Args:
         directory: where to write, local or remote; usually a version folder.
@@ -92,57 +94,39 @@ def export_saved_model(
         vocabulary = os.path.join(scratch, ITEM_IDS_ASSET)
         with open(vocabulary, "wb") as file:
             file.write(b"\n".join(ids) + b"\n")
-        recommender = retrieval.Recommender(
+        served = recommender.Recommender(
             encode, item_vectors, vocabulary, ids, popularity, max_history
         )
-        _save(directory, recommender, exclude_history, default_k)
+        _save(directory, served, exclude_history, default_k)
 
 
 def _save(
     directory: str,
-    recommender: retrieval.Recommender,
+    served: recommender.Recommender,
     exclude_history: bool,
     default_k: int,
 ) -> None:
     """Traces the signatures and saves them with what they read."""
-    strings = tf.TensorSpec([None, None], tf.string)
-    count = tf.TensorSpec([], tf.int32)
-
-    @tf.function(input_signature=[strings])
-    def serving_default(history: tf.Tensor) -> dict[str, tf.Tensor]:
-        rows = recommender.rows(history)
-        excluded = rows if exclude_history else rows[:, :0]
-        return recommender(rows, excluded, tf.constant(default_k))
-
-    @tf.function(input_signature=[strings, strings, count])
-    def recommend(
-        history: tf.Tensor, exclude: tf.Tensor, k: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        checks = [
-            tf.debugging.assert_positive(k, "`k` must be at least 1."),
-            tf.debugging.assert_equal(
-                tf.shape(history)[0],
-                tf.shape(exclude)[0],
-                "`history` and `exclude` must have a row per user each.",
-            ),
-        ]
-        with tf.control_dependencies([c for c in checks if c is not None]):
-            k = tf.identity(k)
-        return recommender(
-            recommender.rows(history), recommender.rows(exclude), k
-        )
-
-    signatures = {
-        "serving_default": serving_default.get_concrete_function(),
-        "recommend": recommend.get_concrete_function(),
+    functions = signature_functions.build(served, exclude_history, default_k)
+    traced = {
+        name: _trace(function, signatures.SIGNATURES[name])
+        for name, function in functions.items()
     }
     root = tf.Module()
-    root.table = recommender.table
+    root.table = served.table
     # Tracking variables instead of Keras objects leaves out what serving
     # never reads (a user table, optimizer slots) and Keras' own functions.
-    used = {id(v): v for f in signatures.values() for v in f.variables}
+    used = {id(v): v for f in traced.values() for v in f.variables}
     root.captured = list(used.values())
-    tf.saved_model.save(root, directory, signatures=signatures)
+    tf.saved_model.save(root, directory, signatures=traced)
+
+
+def _trace(function: Any, signature: signatures.Signature) -> Any:
+    specs = [
+        tf.TensorSpec(tensor.shape, tf.dtypes.as_dtype(tensor.dtype), name)
+        for name, tensor in signature.inputs.items()
+    ]
+    return tf.function(function, autograph=False).get_concrete_function(*specs)
 
 
 def _warmup_ids(

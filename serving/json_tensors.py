@@ -22,6 +22,7 @@ from tensorflow_serving.apis import predict_pb2
 from serving.errors import invalid
 
 ROW, COLUMN = "instances", "inputs"
+_MAX_RANK = 32  # Of a numpy array.
 
 
 def parse_body(body: bytes) -> dict[str, Any]:
@@ -32,7 +33,7 @@ def parse_body(body: bytes) -> dict[str, Any]:
     """
     try:
         parsed = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise invalid(f"JSON Parse error: {error}") from error
     if not isinstance(parsed, dict):
         raise invalid("Request body must be a JSON object.")
@@ -135,6 +136,11 @@ def _to_proto(name: str, value: Any, number: int) -> tensor_pb2.TensorProto:
         if not probe:
             break
         probe = probe[0]
+    if len(shape) > _MAX_RANK:
+        raise invalid(
+            f"Input {name} has {len(shape)} dimensions, at most {_MAX_RANK} "
+            "can be read."
+        )
     flat: list[Any] = []
     _flatten(name, value, shape, _converter(name, dtype), flat)
     try:

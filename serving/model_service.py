@@ -1,28 +1,28 @@
-"""TF Serving's gRPC ModelService: which versions are in which state."""
+"""TF Serving's gRPC ModelService: states of versions, other models."""
 
 from __future__ import annotations
-
-from typing import Any, NoReturn
 
 import grpc
 from tensorflow_serving.apis import (
     get_model_status_pb2,
+    model_management_pb2,
     model_service_pb2_grpc,
 )
 
-from serving.errors import ServingError, invalid, unimplemented
+from serving import model_config
+from serving.errors import ServingError, invalid
+from serving.model_manager import ModelManager
 from serving.prediction_service import abort
-from serving.versions import VersionManager
 
 
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):
-    """GetModelStatus; other models cannot be configured at run time.
+    """GetModelStatus and HandleReloadConfigRequest.
 
     Args:
-        manager: the versions of the model.
+        manager: the models.
     """
 
-    def __init__(self, manager: VersionManager) -> None:
+    def __init__(self, manager: ModelManager) -> None:
         self._manager = manager
 
     async def GetModelStatus(  # noqa: N802
@@ -42,10 +42,19 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         )
 
     async def HandleReloadConfigRequest(  # noqa: N802
-        self, request: Any, context: grpc.aio.ServicerContext
-    ) -> NoReturn:
-        """The local server serves the one model it was started with."""
-        await abort(
-            context,
-            unimplemented("HandleReloadConfigRequest (one model per server)"),
-        )
+        self,
+        request: model_management_pb2.ReloadConfigRequest,
+        context: grpc.aio.ServicerContext,
+    ) -> model_management_pb2.ReloadConfigResponse:
+        """Serves other models, versions or labels from now on."""
+        try:
+            try:
+                models = model_config.from_proto(request.config)
+            except model_config.ConfigError as error:
+                raise invalid(str(error)) from error
+            await self._manager.reload(models)
+        except ServingError as error:
+            await abort(context, error)
+        response = model_management_pb2.ReloadConfigResponse()
+        response.status.SetInParent()
+        return response

@@ -14,7 +14,8 @@ from tensorflow_serving.apis import (
 )
 
 from serving.errors import ServingError, invalid, unimplemented
-from serving.versions import VersionManager
+from serving.model_manager import ModelManager
+from serving.monitoring import Metrics
 
 SIGNATURE_DEF_FIELD = "signature_def"
 
@@ -31,15 +32,20 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     """Predict and GetModelMetadata; the rest is UNIMPLEMENTED.
 
     Args:
-        manager: the versions of the model.
+        manager: the models.
         pool: where models run, so that the event loop never waits for one.
+        metrics: where calls are counted.
     """
 
     def __init__(
-        self, manager: VersionManager, pool: futures.ThreadPoolExecutor
+        self,
+        manager: ModelManager,
+        pool: futures.ThreadPoolExecutor,
+        metrics: Metrics,
     ) -> None:
         self._manager = manager
         self._pool = pool
+        self._metrics = metrics
 
     async def Predict(  # noqa: N802
         self,
@@ -48,12 +54,13 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     ) -> predict_pb2.PredictResponse:
         """Runs a signature of the model."""
         try:
-            if not request.HasField("model_spec"):
-                raise invalid("Missing ModelSpec")
-            with self._manager.use(request.model_spec) as servable:
-                return await asyncio.get_running_loop().run_in_executor(
-                    self._pool, servable.predict, request
-                )
+            with self._metrics.measure(request.model_spec.name, "GRPC"):
+                if not request.HasField("model_spec"):
+                    raise invalid("Missing ModelSpec")
+                with self._manager.use(request.model_spec) as servable:
+                    return await asyncio.get_running_loop().run_in_executor(
+                        self._pool, servable.predict, request
+                    )
         except ServingError as error:
             await abort(context, error)
 

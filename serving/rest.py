@@ -1,14 +1,16 @@
-"""TF Serving's REST API on aiohttp: predict, status and metadata."""
+"""TF Serving's REST API on aiohttp: predict, status, metadata, metrics."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from concurrent import futures
 from typing import Any
 
 from aiohttp import web
 from google.protobuf import json_format
+from prometheus_client import CONTENT_TYPE_LATEST
 from tensorflow_serving.apis import (
     get_model_status_pb2,
     model_pb2,
@@ -16,9 +18,10 @@ from tensorflow_serving.apis import (
 )
 
 from serving import json_tensors
-from serving.errors import ServingError, invalid, unimplemented
+from serving.errors import ServingError, internal, invalid, unimplemented
+from serving.model_manager import ModelManager
+from serving.monitoring import Metrics
 from serving.servables import Servable
-from serving.versions import VersionManager
 
 _MODEL = "/v1/models/{name:[^/:]+}"
 _FORMS = (
@@ -31,18 +34,26 @@ _MAX_VERSION = 2**63 - 1
 
 
 class RestService:
-    """The handlers of one model.
+    """The handlers of all models.
 
     Args:
-        manager: the versions of the model.
+        manager: the models.
         pool: where models run and JSON is converted.
+        metrics: where calls are counted.
+        metrics_path: where Prometheus finds the counts; None is nowhere.
     """
 
     def __init__(
-        self, manager: VersionManager, pool: futures.ThreadPoolExecutor
+        self,
+        manager: ModelManager,
+        pool: futures.ThreadPoolExecutor,
+        metrics: Metrics,
+        metrics_path: str | None = None,
     ) -> None:
         self._manager = manager
         self._pool = pool
+        self._metrics = metrics
+        self._metrics_path = metrics_path
 
     def application(self) -> web.Application:
         """The web application with all routes."""
@@ -54,14 +65,18 @@ class RestService:
             app.router.add_post(form + ":{method:classify|regress}", _refuse)
             app.router.add_get(form, self._status)
             app.router.add_get(form + "/metadata", self._metadata)
+        app.router.add_get("/v1/models", _nameless)
+        if self._metrics_path:
+            app.router.add_get(self._metrics_path, self._page)
         return app
 
     async def _predict(self, request: web.Request) -> web.Response:
-        body = await request.read()
-        with self._manager.use(_model_spec(request)) as servable:
-            answer = await asyncio.get_running_loop().run_in_executor(
-                self._pool, _predict_json, servable, body
-            )
+        with self._metrics.measure(request.match_info["name"], "REST"):
+            body = await request.read()
+            with self._manager.use(_model_spec(request)) as servable:
+                answer = await asyncio.get_running_loop().run_in_executor(
+                    self._pool, _predict_json, servable, body
+                )
         return web.Response(body=answer, content_type="application/json")
 
     async def _status(self, request: web.Request) -> web.Response:
@@ -69,6 +84,12 @@ class RestService:
             model_version_status=self._manager.statuses(_model_spec(request))
         )
         return web.json_response(_to_dict(response))
+
+    async def _page(self, request: web.Request) -> web.Response:
+        return web.Response(
+            body=self._metrics.page(),
+            headers={"Content-Type": CONTENT_TYPE_LATEST},
+        )
 
     async def _metadata(self, request: web.Request) -> web.Response:
         with self._manager.use(_model_spec(request)) as servable:
@@ -92,11 +113,22 @@ def _predict_json(servable: Servable, body: bytes) -> bytes:
     parsed = json_tensors.parse_body(body)
     name = parsed.get("signature_name", "")
     request = predict_pb2.PredictRequest(model_spec=servable.model_spec(name))
-    inputs = json_tensors.to_inputs(parsed, servable.signature(name))
+    try:
+        signature = servable.signature(name)
+    except ServingError as error:
+        # As TF Serving has it, other than in gRPC.
+        raise invalid(
+            f'Serving signature name: "{name}" not found in signature def'
+        ) from error
+    inputs = json_tensors.to_inputs(parsed, signature)
     for alias, proto in inputs.items():
         request.inputs[alias].CopyFrom(proto)
     row_format = json_tensors.ROW in parsed
     return json_tensors.to_json(servable.predict(request), row_format)
+
+
+async def _nameless(request: web.Request) -> web.Response:
+    raise invalid("Missing model name in request.")
 
 
 async def _refuse(request: web.Request) -> web.Response:
@@ -141,6 +173,11 @@ async def _json_errors(
         known = request.path.startswith("/v1/")
         message = f"Malformed request: {request.method} {request.path}"
         return _error(message, 400 if known else 404)
+    except (web.HTTPException, asyncio.CancelledError):
+        raise
+    except Exception as error:
+        logging.exception("%s %s", request.method, request.path)
+        return _error(internal(error).message, 500)
 
 
 def _error(message: str, status: int) -> web.Response:

@@ -1,4 +1,4 @@
-"""Reads raw item ids into rows, ranks the catalogue and names the best items.
+"""Aligns histories and ranks the catalogue by tensorflow-recommenders.
 
 Everything here works on whole batches with TensorFlow ops alone, so that it
 runs inside a SavedModel without a line of this code.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -69,13 +68,18 @@ class MaskedBruteForce(tfrs.layers.factorized_top_k.BruteForce):
 
     def __init__(self, popularity: np.ndarray) -> None:
         super().__init__()
-        self._popularity = self.add_weight(
+        self.popularity = self.add_weight(
             name="popularity",
             shape=popularity.shape,
             dtype=tf.float32,
             initializer=tf.keras.initializers.Constant(popularity),
             trainable=False,
         )
+
+    @property
+    def item_vectors(self) -> tf.Variable:
+        """[num_items, d] float32."""
+        return self._candidates
 
     def _compute_score(
         self, queries: dict[str, tf.Tensor], candidates: tf.Tensor
@@ -98,7 +102,7 @@ class MaskedBruteForce(tfrs.layers.factorized_top_k.BruteForce):
         scores = tf.tensor_scatter_nd_update(
             scores,
             popular[:, tf.newaxis],
-            tf.repeat(self._popularity[tf.newaxis], tf.size(popular), axis=0),
+            tf.repeat(self.popularity[tf.newaxis], tf.size(popular), axis=0),
         )
         return tf.tensor_scatter_nd_update(
             scores, excluded, tf.fill(tf.shape(excluded)[:1], -np.inf)
@@ -116,85 +120,18 @@ def _float32_policy() -> Iterator[None]:
         tf.keras.mixed_precision.set_global_policy(policy)
 
 
-class Recommender:
-    """What the signatures compute; `serving.export` traces and saves it.
+def build_index(
+    item_vectors: np.ndarray, popularity: np.ndarray
+) -> MaskedBruteForce:
+    """The index of a catalogue.
 
     Args:
-        encode: [batch, max_history] int64 rows -> [batch, d] vectors.
         item_vectors: [num_items, d] float32.
-        vocabulary: file of item ids, one per line, line i is row i + 1.
-        item_ids: the same ids.
         popularity: [num_items] scores for users without a history.
-        max_history: newest known items used.
     """
-
-    def __init__(
-        self,
-        encode: Any,
-        item_vectors: np.ndarray,
-        vocabulary: str,
-        item_ids: list[bytes],
-        popularity: np.ndarray,
-        max_history: int,
-    ) -> None:
-        self._encode = encode
-        self._max_history = max_history
-        self._num_items = len(item_ids)
-        self._favourite = int(np.argmax(popularity)) + 1
-        self.item_ids = tf.Variable(item_ids, trainable=False, name="item_ids")
-        self.table = tf.lookup.StaticHashTable(
-            tf.lookup.TextFileInitializer(
-                vocabulary,
-                tf.string,
-                tf.lookup.TextFileIndex.WHOLE_LINE,
-                tf.int64,
-                tf.lookup.TextFileIndex.LINE_NUMBER,
-                vocab_size=len(item_ids),
-            ),
-            default_value=-1,
-        )
-        with _float32_policy():
-            self._index = MaskedBruteForce(popularity)
-            # Positions as identifiers: strings are gathered once, after the
-            # top-k, and never compared.
-            self._index.index(tf.constant(item_vectors, tf.float32))
-
-    def rows(self, item_ids: tf.Tensor) -> tf.Tensor:
-        """Int64 rows from 1 of string ids; 0 for "" and unknown ids."""
-        return self.table.lookup(item_ids) + 1
-
-    def __call__(
-        self, history: tf.Tensor, excluded_rows: tf.Tensor, k: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        """The k best items per user, best first.
-
-        Args:
-            history: [batch, n] int64 rows, oldest first, 0 anywhere.
-            excluded_rows: [batch, m] int64 rows that must not come out, 0
-                excludes nothing.
-            k: int32 scalar, clipped to the size of the catalogue.
-
-        Returns:
-            `item_ids` [batch, k] and `scores` [batch, k]; where fewer than k
-            items are left, "" and -inf fill the end.
-        """
-        rows = align_newest(history, self._max_history)
-        empty = rows[:, -1] == 0
-        # An encoder may divide by the number of items or mask every key, so
-        # it sees the favourite item instead of an empty history; its answer
-        # is overwritten by the popularity scores.
-        favourite = tf.constant(self._favourite, tf.int64)
-        newest = tf.where(empty, favourite, rows[:, -1])
-        rows = tf.concat([rows[:, :-1], newest[:, tf.newaxis]], axis=1)
-        places = tf.where(excluded_rows > 0)
-        positions = tf.gather_nd(excluded_rows, places) - 1
-        queries = {
-            "vectors": tf.cast(self._encode(rows), tf.float32),
-            "popular": tf.where(empty)[:, 0],
-            "excluded": tf.stack([places[:, 0], positions], axis=1),
-        }
-        scores, best = self._index(queries, k=tf.minimum(k, self._num_items))
-        item_ids = tf.where(
-            scores != -np.inf, tf.gather(self.item_ids, best), NO_ITEM
-        )
-        return {"item_ids": item_ids, "scores": scores}
+    with _float32_policy():
+        index = MaskedBruteForce(popularity)
+        # Positions as identifiers: strings are gathered once, after the
+        # top-k, and never compared.
+        index.index(tf.constant(item_vectors, tf.float32))
+    return index

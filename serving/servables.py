@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 import grpc
 import numpy as np
@@ -13,7 +14,10 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from tensorflow_serving.apis import model_pb2, predict_pb2
 
 from serving import warmup
-from serving.errors import ServingError, from_tensorflow, invalid
+from serving.batching import BatchScheduler
+from serving.errors import ServingError, from_tensorflow, internal, invalid
+
+Run = Callable[[Mapping[str, tf.Tensor]], dict[str, np.ndarray]]
 
 SAVED_MODEL_FILE = "saved_model.pb"
 DEFAULT_SIGNATURE = "serving_default"
@@ -38,27 +42,43 @@ class Servable:
         name: model name.
         version: number of the version.
         path: its folder, local or remote.
+        scheduler: joins concurrent requests; without one each runs alone.
 
     Raises:
         OSError, ValueError, tf.errors.OpError: the folder holds no SavedModel
             that can be loaded for serving.
     """
 
-    def __init__(self, name: str, version: int, path: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        version: int,
+        path: str,
+        scheduler: BatchScheduler | None = None,
+    ) -> None:
         self.name = name
         self.version = version
         self.path = path
         self.signature_defs = _read_signature_defs(path)
         self._loaded = tf.saved_model.load(path, tags=[SERVE_TAG])
+        self._runs = {
+            key: partial(self._run, key) for key in self._loaded.signatures
+        }
+        self._answers = (
+            {key: scheduler.queue(run) for key, run in self._runs.items()}
+            if scheduler
+            else self._runs
+        )
 
-    def warm_up(self) -> None:
-        """Replays the recorded requests.
+    def warm_up(self, iterations: int = 1) -> None:
+        """Replays the recorded requests, each `iterations` times.
 
         Raises:
             ServingError: the model cannot answer one of them.
         """
         for request in warmup.read(self.path):
-            self.predict(request)
+            for _ in range(iterations):
+                self._predict(request, self._runs)
 
     def signature(self, name: str) -> meta_graph_pb2.SignatureDef:
         """The signature of that name, "" for `serving_default`.
@@ -87,25 +107,40 @@ class Servable:
     def predict(
         self, request: predict_pb2.PredictRequest
     ) -> predict_pb2.PredictResponse:
-        """Answers a request; thread-safe.
+        """Answers a request; thread-safe; blocks while a batch forms.
 
         Raises:
             ServingError: unknown signature, inputs that do not fit it, or an
                 operation of the model failed.
         """
+        try:
+            return self._predict(request, self._answers)
+        except ServingError:
+            raise
+        except Exception as error:
+            raise internal(error) from error
+
+    def _predict(
+        self, request: predict_pb2.PredictRequest, answers: Mapping[str, Run]
+    ) -> predict_pb2.PredictResponse:
         name = request.model_spec.signature_name or DEFAULT_SIGNATURE
         signature = self.signature(name)
         wanted = _wanted_outputs(signature, request.output_filter)
-        try:
-            outputs = self._loaded.signatures[name](
-                **_read_inputs(signature, request)
-            )
-        except tf.errors.OpError as error:
-            raise from_tensorflow(error) from error
+        outputs = answers[name](_read_inputs(signature, request))
         response = predict_pb2.PredictResponse(model_spec=self.model_spec(name))
         for alias in wanted:
-            response.outputs[alias].CopyFrom(_to_proto(outputs[alias]))
+            dtype = tf.dtypes.as_dtype(signature.outputs[alias].dtype)
+            _fill(response.outputs[alias], outputs[alias], dtype)
         return response
+
+    def _run(
+        self, name: str, inputs: Mapping[str, tf.Tensor]
+    ) -> dict[str, np.ndarray]:
+        try:
+            outputs = self._loaded.signatures[name](**inputs)
+            return {alias: v.numpy() for alias, v in outputs.items()}
+        except tf.errors.OpError as error:
+            raise from_tensorflow(error) from error
 
 
 def _read_signature_defs(path: str) -> dict[str, meta_graph_pb2.SignatureDef]:
@@ -183,22 +218,24 @@ def _from_proto(
 
 def _dtype(number: int) -> str:
     try:
-        return tf.dtypes.as_dtype(number).name
+        name: str = tf.dtypes.as_dtype(number).name
     except TypeError:
         return f"unknown dtype {number}"
+    # TF Serving's names for these two are C's.
+    return {"float32": "float", "float64": "double"}.get(name, name)
 
 
-def _to_proto(tensor: tf.Tensor) -> tensor_pb2.TensorProto:
-    values: np.ndarray = tensor.numpy()
-    field = _FIELDS.get(tensor.dtype)
+def _fill(
+    proto: tensor_pb2.TensorProto, values: np.ndarray, dtype: tf.DType
+) -> None:
+    field = _FIELDS.get(dtype)
     if field is None:
-        return tf.make_tensor_proto(values)
-    proto = tensor_pb2.TensorProto(
-        dtype=tensor.dtype.as_datatype_enum,
-        tensor_shape=tensor.shape.as_proto(),
-    )
+        proto.CopyFrom(tf.make_tensor_proto(values, dtype))
+        return
+    proto.dtype = dtype.as_datatype_enum
+    for size in np.shape(values):
+        proto.tensor_shape.dim.add(size=size)
     getattr(proto, field).extend(np.ravel(values).tolist())
-    return proto
 
 
 def _names(aliases: Iterable[str]) -> str:

@@ -1,10 +1,11 @@
-"""Local server that speaks TF Serving's gRPC and REST for one model.
+"""Local server that speaks TF Serving's gRPC and REST.
 
     python -m serving.server --model_base_path DIR --rest_api_port 8501
+    python -m serving.server --model_config_file models.config
 
 It stands in for TF Serving on a laptop and in CI, where its binary is often
-not to be had, and takes the same flags, requests and SavedModels. It is no
-replacement in production: one model, one Python process, no batching, no TLS.
+not to be had, and takes the same flags, configuration files, requests and
+SavedModels. It is no replacement in production: one Python process, no TLS.
 It listens on 127.0.0.1 unless `--host` says otherwise.
 """
 
@@ -19,16 +20,20 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent import futures
-from typing import TYPE_CHECKING
-
-import grpc
+from typing import TYPE_CHECKING, Any
 
 from serving import flags as server_flags
 
 if TYPE_CHECKING:
-    from serving.versions import VersionManager
+    from serving.batching import BatchScheduler
+    from serving.model_config import ServedModel
+    from serving.model_manager import ModelManager
+    from serving.version_manager import Loader
+
+# Threads of requests that wait for their batch, beside those that run it.
+_MOST_WAITING = 256
 
 
 class StartError(Exception):
@@ -40,142 +45,149 @@ async def serve(flags: argparse.Namespace) -> None:
 
     Raises:
         StartError: there is no such folder, or a port is taken.
+        ConfigError: a configuration file cannot be read or is wrong.
     """
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    _set_parallelism(flags)
+    models = _models(flags)
+    # What is loaded so far stays; later collections (a version that goes)
+    # need not stop requests to look at it.
+    gc.freeze()
+    with contextlib.ExitStack() as stack:
+        scheduler = _scheduler(flags)
+        threads = os.cpu_count() or 1
+        if scheduler is not None:
+            stack.callback(scheduler.close)
+            rows = 2 * scheduler.parameters.max_batch_size
+            threads = max(threads, min(rows, _MOST_WAITING))
+        pool = stack.enter_context(
+            futures.ThreadPoolExecutor(threads, "predict")
+        )
+        await _serve_models(
+            flags, models, _loader(flags, scheduler), pool, stop
+        )
+
+
+async def _serve_models(
+    flags: argparse.Namespace,
+    models: Sequence[ServedModel],
+    load: Loader,
+    pool: futures.ThreadPoolExecutor,
+    stop: asyncio.Event,
+) -> None:
+    from serving import listeners
+    from serving.model_manager import ModelManager
+    from serving.monitoring import Metrics
+
+    manager = ModelManager(
+        models, load, flags.allow_version_labels_for_unavailable_models
+    )
+    services = listeners.Services(manager, pool, Metrics(manager.versions))
+    stops: list[Callable[[], Coroutine[Any, Any, None]]] = []
+    tasks: list[asyncio.Task[None]] = []
+    try:
+        if flags.rest_api_port:
+            stops.append(await listeners.start_rest(flags, services))
+        if flags.port:
+            stops.append(await listeners.start_grpc(flags, services))
+        looks = [
+            manager.watch(flags.file_system_poll_wait_seconds),
+            _announce(flags, manager, [m.name for m in models]),
+        ]
+        if flags.model_config_file:
+            looks.append(
+                manager.watch_config(
+                    flags.model_config_file,
+                    flags.model_config_file_poll_wait_seconds,
+                )
+            )
+        tasks += [asyncio.create_task(look) for look in looks]
+        await stop.wait()
+        print("Stopping", flush=True)
+    except listeners.ListenError as error:
+        raise StartError(str(error)) from error
+    finally:
+        for task in tasks:
+            task.cancel()
+        # Both at once: neither takes new requests while the other drains.
+        await asyncio.gather(*(stop_listening() for stop_listening in stops))
+
+
+def _set_parallelism(flags: argparse.Namespace) -> None:
     import tensorflow as tf
 
-    from serving.versions import VersionManager
+    threading = tf.config.threading
+    for number, setter in (
+        (
+            flags.tensorflow_intra_op_parallelism,
+            threading.set_intra_op_parallelism_threads,
+        ),
+        (
+            flags.tensorflow_inter_op_parallelism,
+            threading.set_inter_op_parallelism_threads,
+        ),
+    ):
+        if number:
+            setter(number)
 
+
+def _models(flags: argparse.Namespace) -> list[ServedModel]:
+    import tensorflow as tf
+
+    from serving import model_config
+
+    if flags.model_config_file:
+        return model_config.read(flags.model_config_file)
     if not tf.io.gfile.isdir(flags.model_base_path):
         raise StartError(
             f"There is no folder {flags.model_base_path} "
             "(--model_base_path); it holds numbered version folders."
         )
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    # What is loaded so far stays; later collections (a version that goes)
-    # need not stop requests to look at it.
-    gc.freeze()
-    manager = VersionManager(
-        flags.model_name, flags.model_base_path, flags.enable_model_warmup
+    return [model_config.ServedModel(flags.model_name, flags.model_base_path)]
+
+
+def _scheduler(flags: argparse.Namespace) -> BatchScheduler | None:
+    from serving import batching, batching_parameters
+
+    if not flags.enable_batching:
+        return None
+    if not flags.batching_parameters_file:
+        return batching.BatchScheduler(batching_parameters.BatchingParameters())
+    return batching.BatchScheduler(
+        batching_parameters.read(flags.batching_parameters_file)
     )
-    async with contextlib.AsyncExitStack() as stack:
-        pool = stack.enter_context(
-            futures.ThreadPoolExecutor(os.cpu_count(), "predict")
-        )
-        if flags.rest_api_port:
-            await _start_rest(stack, flags, manager, pool)
-        if flags.port:
-            await _start_grpc(stack, flags, manager, pool)
-        tasks = [
-            asyncio.create_task(
-                manager.watch(flags.file_system_poll_wait_seconds)
-            ),
-            asyncio.create_task(_announce(flags, manager)),
-        ]
-        await stop.wait()
-        print("Stopping", flush=True)
-        for task in tasks:
-            task.cancel()
 
 
-async def _start_grpc(
-    stack: contextlib.AsyncExitStack,
-    flags: argparse.Namespace,
-    manager: VersionManager,
-    pool: futures.ThreadPoolExecutor,
+def _loader(
+    flags: argparse.Namespace, scheduler: BatchScheduler | None
+) -> Loader:
+    from serving.servables import Servable
+
+    def load(name: str, version: int, path: str) -> Servable:
+        servable = Servable(name, version, path, scheduler)
+        if flags.enable_model_warmup:
+            servable.warm_up(flags.num_request_iterations_for_warmup)
+        return servable
+
+    return load
+
+
+async def _announce(
+    flags: argparse.Namespace, manager: ModelManager, names: Sequence[str]
 ) -> None:
-    from tensorflow_serving.apis import (
-        model_service_pb2_grpc,
-        prediction_service_pb2_grpc,
-    )
-
-    from serving.model_service import ModelService
-    from serving.prediction_service import PredictionService
-
-    server = grpc.aio.server(
-        options=[
-            ("grpc.max_receive_message_length", -1),
-            ("grpc.max_send_message_length", -1),
-            # Two servers would silently share a port otherwise.
-            ("grpc.so_reuseport", 0),
-        ]
-    )
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        PredictionService(manager, pool), server
-    )
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(
-        ModelService(manager), server
-    )
-    if flags.enable_grpc_healthcheck_service:
-        _add_health(stack, server, manager)
-    address = f"{flags.host}:{flags.port}"
-    try:
-        bound = server.add_insecure_port(address)
-    except RuntimeError:
-        bound = 0
-    if not bound:
-        raise StartError(f"Cannot listen on {address} (--port): it is taken?")
-    await server.start()
-    stack.push_async_callback(server.stop, flags.shutdown_grace_seconds)
-
-
-def _add_health(
-    stack: contextlib.AsyncExitStack,
-    server: grpc.aio.Server,
-    manager: VersionManager,
-) -> None:
-    """Answers health checks: SERVING once a version is available."""
-    from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-
-    status = health_pb2.HealthCheckResponse
-    servicer = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-
-    async def follow() -> None:
-        await servicer.set("", status.NOT_SERVING)
-        await manager.available.wait()
-        await servicer.set("", status.SERVING)
-
-    task = asyncio.create_task(follow())
-    stack.callback(task.cancel)
-
-
-async def _start_rest(
-    stack: contextlib.AsyncExitStack,
-    flags: argparse.Namespace,
-    manager: VersionManager,
-    pool: futures.ThreadPoolExecutor,
-) -> None:
-    from aiohttp import web
-
-    from serving.rest import RestService
-
-    runner = web.AppRunner(
-        RestService(manager, pool).application(),
-        access_log=None,
-        shutdown_timeout=flags.shutdown_grace_seconds,
-    )
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    try:
-        await web.TCPSite(runner, flags.host, flags.rest_api_port).start()
-    except OSError as error:
-        raise StartError(
-            f"Cannot listen on {flags.host}:{flags.rest_api_port} "
-            f"(--rest_api_port): {error.strerror}"
-        ) from error
-
-
-async def _announce(flags: argparse.Namespace, manager: VersionManager) -> None:
-    """Prints one line once a version can be asked."""
+    """Prints one line once every model can be asked."""
     await manager.available.wait()
+    served = manager.versions()
+    what = ", ".join(
+        f"{name} version {max(served[name])}"
+        for name in names
+        if name in served
+    )
     ports = [("gRPC", flags.port), ("REST", flags.rest_api_port)]
     where = " ".join(f"{k} {flags.host}:{port}" for k, port in ports if port)
-    print(
-        f"Serving {flags.model_name} version {manager.version} {where}",
-        flush=True,
-    )
+    print(f"Serving {what} {where}", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -189,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     try:
         asyncio.run(serve(flags))
-    except StartError as error:
+    except (StartError, server_flags.ConfigError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+from serving.signatures import SIGNATURES
 
 FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
 
@@ -14,33 +17,39 @@ FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
 def requests(
     history: Sequence[bytes], k: int
 ) -> list[predict_pb2.PredictRequest]:
-    """Requests that touch both signatures and the paths through them.
+    """Requests that touch every signature and the paths through them.
 
     Args:
         history: real item ids, as many as a full history takes.
-        k: number of items to ask `recommend` for.
+        k: number of items to ask for.
     """
-    histories = [list(history), list(history[:1]), [b""]]
-    default = [_request("serving_default", history=[ids]) for ids in histories]
+    full, one = [list(history)], [list(history[:1])]
     return [
-        *default,
-        _request("recommend", history=[histories[0]], exclude=[[b""]], k=k),
-        _request(
-            "recommend", history=[histories[1]], exclude=[histories[1]], k=k
-        ),
+        *(request("serving_default", history=h) for h in (full, one, [[b""]])),
+        request("recommend", history=full, exclude=[[b""]], k=k),
+        request("recommend", history=one, exclude=one, k=k),
+        request("recommend_batch", history=full, exclude=one, k=[k]),
+        request("score", history=full, candidates=one),
+        request("user_vector", history=full),
+        request("item_vectors", start=0, count=1),
     ]
 
 
-def _request(
-    signature: str, k: int | None = None, **ids: list[list[bytes]]
-) -> predict_pb2.PredictRequest:
-    request = predict_pb2.PredictRequest()
-    request.model_spec.signature_name = signature
-    for name, value in ids.items():
-        request.inputs[name].CopyFrom(tf.make_tensor_proto(value, tf.string))
-    if k is not None:
-        request.inputs["k"].CopyFrom(tf.make_tensor_proto(k, tf.int32))
-    return request
+def request(signature: str, **inputs: Any) -> predict_pb2.PredictRequest:
+    """A request with the types that the signature has.
+
+    Args:
+        signature: its name.
+        **inputs: nested lists or numbers, by name.
+    """
+    message = predict_pb2.PredictRequest()
+    message.model_spec.signature_name = signature
+    for name, value in inputs.items():
+        dtype = SIGNATURES[signature].inputs[name].dtype
+        message.inputs[name].CopyFrom(
+            tf.make_tensor_proto(value, tf.dtypes.as_dtype(dtype))
+        )
+    return message
 
 
 def write(

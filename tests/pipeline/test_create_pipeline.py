@@ -69,7 +69,13 @@ def test_components_and_edges():
             "PeriodStatistics",
         },
         "ModelCardWriter": {"Trainer", "RankingEvaluator"},
-        "Pusher": {"ModelCardWriter", "RankingEvaluator"},
+        "ServingValidator": {
+            "ImportSchemaGen",
+            "Transform",
+            "ModelCardWriter",
+            "RankingEvaluator",
+        },
+        "Pusher": {"RankingEvaluator", "ServingValidator"},
     }
     assert list(upstream)[-1] == "Pusher"
     assert pipeline.enable_cache
@@ -138,16 +144,29 @@ def test_a_step_has_beam_arguments_of_its_own():
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
-        ("evaluation.bootstrap_samples=10", {"RankingEvaluator"}),
+        (
+            "evaluation.bootstrap_samples=10",
+            {"RankingEvaluator", "ServingValidator"},
+        ),
+        ("serving_validation.max_p99_ms=9", {"ServingValidator"}),
         ("training.seed=1", {"Trainer"}),
         ("graph.newest=5", {"GraphBuilder"}),
         ("logs.num_buckets=2", {"HistoryExampleGen"}),
         ("drift.gap=0.1", {"PeriodStatistics"}),
         (
             "split.test_quantile=0.7",
-            {"Transform", "GraphBuilder", "Trainer", "RankingEvaluator"},
+            {
+                "Transform",
+                "GraphBuilder",
+                "Trainer",
+                "RankingEvaluator",
+                "ServingValidator",
+            },
         ),
-        ("evaluation.seen_items=kept", {"Trainer", "RankingEvaluator"}),
+        (
+            "evaluation.seen_items=kept",
+            {"Trainer", "RankingEvaluator", "ServingValidator"},
+        ),
         ("runs_dir=/elsewhere", set()),
         ("beam.running_mode=multi_threading", set()),
     ],
@@ -165,13 +184,26 @@ def test_new_log_files_make_a_new_run():
 @pytest.mark.parametrize(
     ("file", "expected"),
     [
-        ("models/training.py", {"Trainer", "RankingEvaluator"}),
-        ("serving/export.py", {"Trainer"}),
-        ("components/ranking_evaluator/executor.py", {"RankingEvaluator"}),
+        (
+            "models/training.py",
+            {"Trainer", "RankingEvaluator", "ServingValidator"},
+        ),
+        ("serving/export.py", {"Trainer", "ServingValidator"}),
+        (
+            "components/ranking_evaluator/executor.py",
+            {"RankingEvaluator", "ServingValidator"},
+        ),
+        ("components/serving_validator/checks.py", {"ServingValidator"}),
         ("components/period_statistics/drift.py", {"PeriodStatistics"}),
         (
             "components/transform/preprocessing.py",
-            {"Transform", "GraphBuilder", "Trainer", "RankingEvaluator"},
+            {
+                "Transform",
+                "GraphBuilder",
+                "Trainer",
+                "RankingEvaluator",
+                "ServingValidator",
+            },
         ),
         (
             "components/splits.py",
@@ -183,6 +215,7 @@ def test_new_log_files_make_a_new_run():
                 "PeriodStatistics",
                 "RankingEvaluator",
                 "ModelCardWriter",
+                "ServingValidator",
             },
         ),
         ("components/model_card/executor.py", {"ModelCardWriter"}),

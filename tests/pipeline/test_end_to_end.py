@@ -31,6 +31,7 @@ NODES = [
     "PeriodStatistics",
     "RankingEvaluator",
     "ModelCardWriter",
+    "ServingValidator",
     "Pusher",
 ]
 SETTINGS = """\
@@ -269,6 +270,7 @@ def test_a_second_run_is_cached_and_an_edit_is_not(workspace):
         "Trainer",
         "RankingEvaluator",
         "ModelCardWriter",
+        "ServingValidator",
         "Pusher",
     ]
     assert summary["code_fingerprint"] != before["code_fingerprint"]

@@ -168,7 +168,18 @@ def no_vocabulary(monkeypatch):
     monkeypatch.setattr(summaries, "_example_items", lambda run: ["a1", "b 2"])
 
 
-def record_run(store, tmp_path, name, blessed=True, cached=()):
+SERVED = {
+    "passed": True,
+    "checks": [{"name": "it loads", "passed": True, "detail": "it does"}],
+    "latency_ms": {"p50": 1.26, "p95": 2.0, "p99": 3.25},
+}
+REFUSED = {
+    "passed": False,
+    "checks": [{"name": "it loads", "passed": False, "detail": "no model"}],
+}
+
+
+def record_run(store, tmp_path, name, blessed=True, cached=(), served=SERVED):
     """Records a run of five components whose artifacts lie in tmp_path."""
     run = (store.context("pipeline_run", name), name)
     folders = {}
@@ -180,12 +191,13 @@ def record_run(store, tmp_path, name, blessed=True, cached=()):
         ("run", "training.json", TRAINING),
         ("evaluation", "metrics.json", metrics),
         ("statistics", "drift.json", DRIFT),
+        ("served", "validation.json", served),
     ):
         folders[folder] = tmp_path / f"{name}-{folder}"
         folders[folder].mkdir()
         (folders[folder] / file).write_text(json.dumps(content))
-    pushed = {"pushed": int(blessed)}
-    if blessed:
+    pushed = {"pushed": int(blessed and served["passed"])}
+    if pushed["pushed"]:
         pushed["pushed_destination"] = f"/serving/create/{name}"
     outputs = {
         "HistoryExampleGen": {"dead_letters": (folders["letters"], {})},
@@ -194,6 +206,12 @@ def record_run(store, tmp_path, name, blessed=True, cached=()):
         "RankingEvaluator": {
             "evaluation": (folders["evaluation"], {}),
             "blessing": ("/blessing", {"blessed": int(blessed)}),
+        },
+        "ServingValidator": {
+            "blessing": (
+                folders["served"],
+                {"blessed": int(served["passed"])},
+            )
         },
         "Pusher": {"pushed_model": ("/pushed", pushed)},
     }
@@ -217,6 +235,7 @@ def test_summary_holds_what_the_contract_names(store, config, tmp_path):
     assert written["drift"]["warnings"] == ["Item popularity moved."]
     assert "pictures" not in written["drift"]
     assert written["blessed"] is True
+    assert written["serving_validation"] == SERVED
     assert written["pushed_model"] == "/serving/create/r1"
     assert written["report"].endswith("r1-evaluation/report.html")
     assert written["config"]["training"]["seed"] == 0
@@ -225,6 +244,7 @@ def test_summary_holds_what_the_contract_names(store, config, tmp_path):
         "Trainer",
         "PeriodStatistics",
         "RankingEvaluator",
+        "ServingValidator",
         "Pusher",
     ]
     assert written["timings"]["epochs"] == {
@@ -277,6 +297,19 @@ def test_no_run_and_no_summary_say_make_run(store, config):
         read_newest_run(str(RunPaths.of(config).metadata), "shop")
     with pytest.raises(summaries.SummaryError, match="make run"):
         summaries.read_summary(config)
+
+
+def test_table_says_why_a_blessed_model_was_not_pushed(store, config, tmp_path):
+    record_run(store, tmp_path, "r1")
+    text = format_summary(summaries.write_summary(config))
+    assert "fresh process: p50 1.3 ms, p99 3.2 ms" in text
+    assert "Blessed, and pushed" in text
+    record_run(store, tmp_path, "r2", served=REFUSED)
+    written = summaries.write_summary(config)
+    assert written["pushed_model"] is None
+    text = format_summary(written)
+    assert "FAIL served: it loads: no model" in text
+    assert "NOT PUSHED: the model is good enough" in text
 
 
 def test_table_shows_percent_of_every_model_and_setting(

@@ -8,6 +8,8 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
+from serving.signatures import SIGNATURES
+
 FRESH_PROCESS = """
 import importlib.util, json, sys
 import tensorflow as tf
@@ -18,6 +20,13 @@ answer = model.signatures["serving_default"](
     history=tf.constant(json.loads(sys.argv[2]))
 )
 ids = [[i.decode() for i in row] for row in answer["item_ids"].numpy()]
+for name in ("recommend", "recommend_batch", "score", "user_vector",
+             "item_vectors"):
+    assert name in model.signatures, name
+everything = model.signatures["item_vectors"](
+    start=tf.constant(0, tf.int64), count=tf.constant(10**6)
+)
+assert everything["vectors"].shape == (40, 8)
 print(json.dumps([ids, answer["scores"].numpy().tolist()]))
 """
 
@@ -269,8 +278,13 @@ def test_extra_assets(exported, catalogue):
         for r in records.as_numpy_iterator()
     ]
     names = {r.model_spec.signature_name for r in requests}
-    assert names == {"serving_default", "recommend"}
-    used = {i for r in requests for i in r.inputs["history"].string_val}
+    assert names == set(SIGNATURES)
+    used = {
+        item_id
+        for request in requests
+        if "history" in request.inputs
+        for item_id in request.inputs["history"].string_val
+    }
     popular = {catalogue.item_ids[i] for i in catalogue.popular_items[:5]}
     assert used - {b""} == popular
 

@@ -1,13 +1,9 @@
-import base64
-import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import threading
-import urllib.error
-import urllib.request
 
 import grpc
 import numpy as np
@@ -16,39 +12,26 @@ import tensorflow as tf
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import (
     classification_pb2,
-    get_model_metadata_pb2,
     get_model_status_pb2,
-    model_management_pb2,
     model_service_pb2_grpc,
-    predict_pb2,
     prediction_service_pb2_grpc,
-    regression_pb2,
 )
 
-from serving import client, flags, server
+from serving import client, flags, server, versions
+from serving.local_server import LocalServer, LocalServerError
+from tests.serving.contract.requests import (
+    HISTORY,
+    failure,
+    predict_request,
+)
+from tests.serving.server_process import free_port
 
 STATE = get_model_status_pb2.ModelVersionStatus
 
 
 @pytest.fixture(scope="module")
-def running(start_server):
-    return start_server("--enable_grpc_healthcheck_service")
-
-
-@pytest.fixture(scope="module")
 def stub(running):
     return prediction_service_pb2_grpc.PredictionServiceStub(running.channel)
-
-
-def _request(inputs, signature="", model="create", version=None):
-    request = predict_pb2.PredictRequest()
-    request.model_spec.name = model
-    request.model_spec.signature_name = signature
-    if version is not None:
-        request.model_spec.version.value = version
-    for name, value in inputs.items():
-        request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
-    return request
 
 
 def _status(server_process, version=None):
@@ -62,27 +45,6 @@ def _status(server_process, version=None):
     return {s.version: s for s in answer.model_version_status}
 
 
-def _failure(call):
-    with pytest.raises(grpc.RpcError) as caught:
-        call()
-    return caught.value.code(), caught.value.details()
-
-
-def _post(server_process, path, body):
-    data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return _open(server_process, path, data)
-
-
-def _open(server_process, path, data=None):
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    url = f"http://127.0.0.1:{server_process.rest_port}{path}"
-    try:
-        with opener.open(url, data, timeout=10) as answer:
-            return answer.status, json.load(answer)
-    except urllib.error.HTTPError as error:
-        return error.code, json.load(error)
-
-
 def test_ready_line_names_model_version_and_ports(running):
     assert running.ready_line == (
         f"Serving create version 1 gRPC 127.0.0.1:{running.port} "
@@ -90,263 +52,20 @@ def test_ready_line_names_model_version_and_ports(running):
     )
 
 
-def test_predict_answers_as_the_model(stub, catalogue):
-    history, exclude = catalogue.item_ids[:7], catalogue.item_ids[:2]
-    inputs = {"history": [history], "exclude": [exclude], "k": np.int32(4)}
-    answer = stub.Predict(_request(inputs, "recommend"), timeout=10)
-    ids, scores = catalogue.expected(history, exclude, 4)
-    assert tf.make_ndarray(answer.outputs["item_ids"]).tolist() == [ids]
-    np.testing.assert_allclose(
-        tf.make_ndarray(answer.outputs["scores"]), [scores], rtol=1e-5
+def test_what_is_not_served_says_so(running, stub):
+    code, details = failure(
+        lambda: stub.Classify(classification_pb2.ClassificationRequest())
     )
-    # Many clients read the typed fields, which TF Serving fills.
-    np.testing.assert_allclose(
-        answer.outputs["scores"].float_val, scores, rtol=1e-5
-    )
-    assert answer.model_spec.version.value == 1
-    assert answer.model_spec.signature_name == "recommend"
-
-
-def test_default_signature_and_packed_tensors(stub, catalogue):
-    history = np.array([catalogue.item_ids[:3], [b"", b"new", b""]], object)
-    answer = stub.Predict(_request({"history": history}, version=1), timeout=10)
-    assert answer.model_spec.signature_name == "serving_default"
-    ids = tf.make_ndarray(answer.outputs["item_ids"]).tolist()
-    assert ids == [
-        catalogue.expected(catalogue.item_ids[:3])[0],
-        catalogue.expected([])[0],
-    ]
-
-
-def test_output_filter(stub):
-    request = _request({"history": [["x"]]})
-    request.output_filter.append("scores")
-    assert set(stub.Predict(request, timeout=10).outputs) == {"scores"}
-    request.output_filter.append("scores")
-    assert _failure(lambda: stub.Predict(request, timeout=10)) == (
-        grpc.StatusCode.INVALID_ARGUMENT,
-        "duplicate output tensor alias: scores",
-    )
-    request.output_filter[:] = ["ranks"]
-    code, details = _failure(lambda: stub.Predict(request, timeout=10))
-    assert code == grpc.StatusCode.INVALID_ARGUMENT
-    assert "alias not found in signature: ranks" in details
-
-
-HISTORY = {"history": [["x"]]}
-
-
-@pytest.mark.parametrize(
-    ("request_", "code", "message"),
-    [
-        (
-            _request(HISTORY, model="other"),
-            grpc.StatusCode.NOT_FOUND,
-            "Servable not found for request: Latest(other)",
-        ),
-        (
-            _request(HISTORY, version=9),
-            grpc.StatusCode.NOT_FOUND,
-            "Servable not found for request: Specific(create, 9)",
-        ),
-        (
-            _request(HISTORY, "nope"),
-            grpc.StatusCode.FAILED_PRECONDITION,
-            'Serving signature key "nope" not found.',
-        ),
-        (
-            _request(HISTORY, "__saved_model_init_op"),
-            grpc.StatusCode.FAILED_PRECONDITION,
-            "not found",
-        ),
-        (
-            predict_pb2.PredictRequest(),
-            grpc.StatusCode.INVALID_ARGUMENT,
-            "Missing ModelSpec",
-        ),
-        (
-            _request(HISTORY, "recommend"),
-            grpc.StatusCode.INVALID_ARGUMENT,
-            "input size does not match signature: 1!=3 len({history}) != "
-            "len({exclude,history,k}). Sent extra: {}. Missing but required: "
-            "{exclude,k}.",
-        ),
-        (
-            _request({**HISTORY, "user": [1]}),
-            grpc.StatusCode.INVALID_ARGUMENT,
-            "Sent extra: {user}. Missing but required: {}.",
-        ),
-        (
-            _request({"items": [["x"]]}),
-            grpc.StatusCode.INVALID_ARGUMENT,
-            "input tensor alias not found in signature: items",
-        ),
-        (
-            _request({"history": [[1, 2]]}),
-            grpc.StatusCode.INVALID_ARGUMENT,
-            "Expects input history to be string but int32 is provided",
-        ),
-        (
-            _request({"history": ["x"]}),
-            grpc.StatusCode.INVALID_ARGUMENT,
-            "Expects input history of shape (None, None), found (1,)",
-        ),
-        (
-            _request({**HISTORY, "exclude": [["x"]], "k": 0}, "recommend"),
-            grpc.StatusCode.INVALID_ARGUMENT,
-            "`k` must be at least 1",
-        ),
-    ],
-)
-def test_predict_refuses(stub, request_, code, message):
-    found_code, details = _failure(lambda: stub.Predict(request_, timeout=10))
-    assert found_code == code
-    assert message in details
-
-
-def test_malformed_tensor_is_refused(stub):
-    request = _request(HISTORY)
-    request.inputs["history"].tensor_shape.dim[0].size = -3
-    code, details = _failure(lambda: stub.Predict(request, timeout=10))
-    assert code == grpc.StatusCode.INVALID_ARGUMENT
-    assert "tensor parsing error: history" in details
-
-
-def test_metadata(stub, exported):
-    request = get_model_metadata_pb2.GetModelMetadataRequest()
-    request.model_spec.name = "create"
-    code, _ = _failure(lambda: stub.GetModelMetadata(request, timeout=10))
-    assert code == grpc.StatusCode.INVALID_ARGUMENT
-    request.metadata_field.append("signature_def")
-    answer = stub.GetModelMetadata(request, timeout=10)
-    assert answer.model_spec.version.value == 1
-    signatures = get_model_metadata_pb2.SignatureDefMap()
-    assert answer.metadata["signature_def"].Unpack(signatures)
-    recommend = signatures.signature_def["recommend"]
-    assert set(recommend.inputs) == {"history", "exclude", "k"}
-    assert set(recommend.outputs) == {"item_ids", "scores"}
-    assert recommend.inputs["k"].dtype == tf.int32.as_datatype_enum
-
-
-def test_status(running):
-    status = _status(running)
-    assert {v: s.state for v, s in status.items()} == {1: STATE.AVAILABLE}
-    assert _failure(lambda: _status(running, 5)) == (
-        grpc.StatusCode.NOT_FOUND,
-        "Could not find version 5 of model create",
-    )
-
-
-def test_unimplemented_calls_say_so(running, stub):
-    models = model_service_pb2_grpc.ModelServiceStub(running.channel)
-    calls = [
-        lambda: stub.Classify(classification_pb2.ClassificationRequest()),
-        lambda: stub.Regress(regression_pb2.RegressionRequest()),
-        lambda: models.HandleReloadConfigRequest(
-            model_management_pb2.ReloadConfigRequest()
-        ),
-    ]
-    for call in calls:
-        code, details = _failure(call)
-        assert code == grpc.StatusCode.UNIMPLEMENTED
-        assert "use TF Serving" in details
-
-
-def test_health(running):
-    stub = health_pb2_grpc.HealthStub(running.channel)
-    answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=10)
-    assert answer.status == health_pb2.HealthCheckResponse.SERVING
-
-
-def test_rest_rows(running, catalogue):
-    text = [i.decode() for i in catalogue.item_ids]
-    encoded = [base64.b64encode(i).decode() for i in catalogue.item_ids]
-    ids, scores = catalogue.expected(catalogue.item_ids[:2])
-    for row in (
-        text[:2],
-        {"history": text[:2]},
-        [{"b64": encoded[0]}, {"b64": encoded[1]}],
-    ):
-        status, answer = _post(
-            running, "/v1/models/create:predict", {"instances": [row, row]}
-        )
-        assert status == 200, answer
-        for prediction in answer["predictions"]:
-            assert prediction["item_ids"] == [i.decode() for i in ids]
-            np.testing.assert_allclose(prediction["scores"], scores, rtol=1e-5)
-
-
-def test_rest_columns(running, catalogue):
-    text = [i.decode() for i in catalogue.item_ids]
-    status, answer = _post(
-        running,
-        "/v1/models/create/versions/1:predict",
-        {
-            "signature_name": "recommend",
-            "inputs": {"history": [text[:2]], "exclude": [text], "k": 2},
-        },
-    )
-    assert status == 200, answer
-    assert answer["outputs"] == {
-        "item_ids": [["", ""]],
-        "scores": [[-np.inf, -np.inf]],
-    }
-
-
-@pytest.mark.parametrize(
-    ("path", "body", "status", "message"),
-    [
-        ("create:predict", b"{", 400, "JSON Parse error"),
-        ("create:predict", {}, 400, "either 'instances'"),
-        (
-            "create:predict",
-            {"instances": [["a"], ["a", "b"]]},
-            400,
-            "history is ragged",
-        ),
-        ("create:predict", {"instances": [[1]]}, 400, "JSON Value: 1 is not"),
-        ("create:predict", {"inputs": {"x": [["a"]]}}, 400, "Unknown input: x"),
-        (
-            "create:predict",
-            {"inputs": [["a"]], "signature_name": "recommend"},
-            400,
-            "exclude, history, k",
-        ),
-        (
-            "create:predict",
-            {"inputs": [["a"]], "signature_name": "nope"},
-            412,
-            '"nope" not found',
-        ),
-        ("create/versions/7:predict", {"inputs": [["a"]]}, 404, "(create, 7)"),
-        ("create/labels/new:predict", {"inputs": [["a"]]}, 400, "label: new"),
-        ("other:predict", {"inputs": [["a"]]}, 404, "Latest(other)"),
-        ("create:classify", {}, 501, "use TF Serving"),
-        ("create:explode", {}, 400, "Malformed request: POST /v1/models/"),
-    ],
-)
-def test_rest_refuses(running, path, body, status, message):
-    found_status, answer = _post(running, f"/v1/models/{path}", body)
-    assert found_status == status
-    assert set(answer) == {"error"}
-    assert message in answer["error"]
-
-
-def test_rest_status_and_metadata(running):
-    status, answer = _open(running, "/v1/models/create")
-    assert status == 200
-    assert answer["model_version_status"] == [
-        {
-            "version": "1",
-            "state": "AVAILABLE",
-            "status": {"error_code": "OK", "error_message": ""},
-        }
-    ]
-    assert _open(running, "/v1/models/create/versions/1") == (status, answer)
-    assert _open(running, "/v1/models/create/versions/2")[0] == 404
-    _, metadata = _open(running, "/v1/models/create/metadata")
-    signatures = metadata["metadata"]["signature_def"]["signature_def"]
-    assert signatures["recommend"]["inputs"]["k"]["dtype"] == "DT_INT32"
+    assert code == grpc.StatusCode.UNIMPLEMENTED
+    assert "use TF Serving" in details
+    request = predict_request(HISTORY, "__saved_model_init_op")
+    code, details = failure(lambda: stub.Predict(request, timeout=10))
+    assert code == grpc.StatusCode.FAILED_PRECONDITION
+    # Off unless --enable_grpc_healthcheck_service is given, as in TF Serving.
+    health = health_pb2_grpc.HealthStub(running.channel)
+    check = health_pb2.HealthCheckRequest()
+    code, _ = failure(lambda: health.Check(check, timeout=10))
+    assert code == grpc.StatusCode.UNIMPLEMENTED
 
 
 def test_client_prints_a_table(running, catalogue):
@@ -435,16 +154,85 @@ def test_flags_of_tf_serving(capsys):
     )
     assert (both.model_base_path, both.port) == ("m", 1)
     assert both.enable_model_warmup is False
+    assert both.enable_batching is False
     assert both.model_name == "create"
     assert both.rest_api_port == 0  # As in TF Serving, off.
     assert both.host == "127.0.0.1"
-    tuned = ["--model_base_path=m", "--enable_batching", "--grpc_max_threads=4"]
-    flags.parse(tuned)
+    tuned = flags.parse(
+        [
+            "--model_base_path=m",
+            "--enable_batching",
+            "--grpc_max_threads=4",
+            "--grpc_channel_arguments=grpc.a=1,grpc.b=x",
+        ]
+    )
+    assert tuned.enable_batching is True
+    assert tuned.grpc_channel_arguments == [("grpc.a", 1), ("grpc.b", "x")]
     ignored = capsys.readouterr().err
-    assert ignored == "Ignored here: --enable_batching, --grpc_max_threads\n"
+    assert ignored == "Ignored here: --grpc_max_threads\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model_base_path=m", "--ssl_config_file=f"], "ssl_config_file=f"),
+        ([], "give either --model_base_path"),
+        (
+            ["--model_base_path=m", "--model_config_file=f"],
+            "give either --model_base_path",
+        ),
+        (["--model_base_path=m", "--port=0"], "nothing to serve"),
+        (["--model_base_path=m", "--port=x"], "a port from 0 to 65535"),
+        (
+            ["--model_base_path=m", "--grpc_channel_arguments=x"],
+            "must be name=value",
+        ),
+    ],
+)
+def test_wrong_flags(capsys, arguments, message):
     with pytest.raises(SystemExit):
-        flags.parse(["--model_base_path=m", "--model_config_file=f"])
-    assert "--model_config_file=f" in capsys.readouterr().err
+        flags.parse(arguments)
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "model_config_file",
+        "batching_parameters_file",
+        "monitoring_config_file",
+    ],
+)
+def test_server_refuses_wrong_files(tmp_path, capsys, flag):
+    wrong = tmp_path / "wrong.config"
+    wrong.write_text("nonsense: 1")
+    arguments = [f"--{flag}={wrong}", "--enable_batching"]
+    if flag != "model_config_file":
+        arguments.append(f"--model_base_path={tmp_path}")
+    port = free_port()
+    assert server.main([*arguments, f"--rest_api_port={port}", "--port=0"]) == 1
+    error = capsys.readouterr().err
+    assert f"{wrong} (--{flag})" in error
+    assert "nonsense" in error
+
+
+def test_prune_keeps_what_a_server_serves(running, tmp_path, capsys):
+    for version in range(1, 5):
+        (tmp_path / str(version)).mkdir()
+        (tmp_path / str(version) / "saved_model.pb").write_text("model")
+    prune = ["prune", str(tmp_path), "--keep=2", "--target"]
+    # One that cannot be asked may serve anything.
+    assert versions.main([*prune, "127.0.0.1:1"]) == 1
+    assert "does not answer" in capsys.readouterr().err
+    assert versions.main([*prune, running.target]) == 0  # It serves 1.
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["1", "3", "4"]
+
+
+def test_local_server_says_why_it_does_not_come_up():
+    with pytest.raises(LocalServerError, match="unknown.*--colour") as caught:
+        with LocalServer(["--model_base_path=m", "--colour=red"], "create"):
+            raise AssertionError("it must not start")
+    assert "ended at once" in str(caught.value)
 
 
 class _Load(threading.Thread):
@@ -459,7 +247,7 @@ class _Load(threading.Thread):
     def run(self):
         while not self.ended.is_set():
             try:
-                answer = self.stub.Predict(_request(HISTORY), timeout=20)
+                answer = self.stub.Predict(predict_request(HISTORY), timeout=20)
                 self.versions.append(answer.model_spec.version.value)
             except grpc.RpcError as error:
                 self.failures.append(error)
@@ -529,7 +317,7 @@ def test_stop_lets_requests_in_flight_end(changing, catalogue):
     stub = prediction_service_pb2_grpc.PredictionServiceStub(running.channel)
     large = np.tile(np.array(catalogue.item_ids, object), (1000, 10))
     futures = [
-        stub.Predict.future(_request({"history": large}), timeout=60)
+        stub.Predict.future(predict_request({"history": large}), timeout=60)
         for _ in range(4)
     ]
     # The answer to a request sent later shows that the first ones arrived.

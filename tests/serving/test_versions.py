@@ -1,132 +1,96 @@
-import asyncio
+"""The command for versions on disk, beside a running server."""
 
-import grpc
 import pytest
-from tensorflow_serving.apis import get_model_status_pb2, model_pb2
 
-from serving import versions
-from serving.errors import ServingError
+from serving import model_config, versions
 
-STATE = get_model_status_pb2.ModelVersionStatus
-LATEST = model_pb2.ModelSpec(name="create")
-
-
-class FakeServable:
-    """Fails to load where the file says so."""
-
-    warmed: list = []
-
-    def __init__(self, name, version, path):
-        with open(f"{path}/saved_model.pb") as file:
-            self.content = file.read()
-        if self.content == "broken":
-            raise ValueError("broken file")
-        self.version = version
-
-    def warm_up(self):
-        self.warmed.append(self.version)
-        if self.content == "cannot answer":
-            raise ServingError(grpc.StatusCode.INTERNAL, "failed warm-up")
+CONFIG = """model_config_list {{ config {{
+  name: "create" base_path: "{}" model_platform: "tensorflow"
+  model_version_policy {{ {} }}
+  version_labels {{ key: "stable" value: 2 }}
+}} }}"""
 
 
 @pytest.fixture
-def manager(tmp_path, monkeypatch):
-    monkeypatch.setattr(versions, "Servable", FakeServable)
-    monkeypatch.setattr(FakeServable, "warmed", [])
-
-    def make(**arguments):
-        return versions.VersionManager("create", str(tmp_path), **arguments)
-
-    return make
-
-
-def _write(tmp_path, version, content="fine"):
-    (tmp_path / version).mkdir(exist_ok=True)
-    (tmp_path / version / "saved_model.pb").write_text(content)
+def base_path(tmp_path):
+    """Versions 1 to 6, of which 5 is not complete."""
+    base = tmp_path / "models"
+    for version in range(1, 7):
+        (base / str(version) / "variables").mkdir(parents=True)
+        (base / str(version) / "variables" / "data").write_text(f"{version}")
+        if version != 5:
+            (base / str(version) / "saved_model.pb").write_text("model")
+    return base
 
 
-def _states(manager):
-    return {s.version: s.state for s in manager.statuses(LATEST)}
+def _numbers(base_path):
+    return sorted(int(path.name) for path in base_path.iterdir())
 
 
-def test_old_version_stays_until_its_requests_end(manager, tmp_path):
-    async def scenario():
-        versions_ = manager()
-        _write(tmp_path, "1")
-        await versions_.poll()
-        with versions_.use(LATEST) as first:
-            _write(tmp_path, "2")
-            await versions_.poll()
-            assert first.version == 1
-            assert _states(versions_) == {
-                1: STATE.UNLOADING,
-                2: STATE.AVAILABLE,
-            }
-            with versions_.use(LATEST) as second:
-                assert second.version == 2
-        assert _states(versions_) == {1: STATE.END, 2: STATE.AVAILABLE}
-
-    asyncio.run(scenario())
-    assert FakeServable.warmed == [1, 2]
+def _run(*arguments):
+    return versions.main([str(argument) for argument in arguments])
 
 
-@pytest.mark.parametrize("content", ["broken", "cannot answer"])
-def test_refused_version_is_tried_again_when_it_changes(
-    manager, tmp_path, content
-):
-    async def scenario():
-        versions_ = manager()
-        _write(tmp_path, "5")
-        _write(tmp_path, "10", content)  # Newest as a number, not as text.
-        await versions_.poll()
-        assert versions_.version == 5
-        assert _states(versions_) == {5: STATE.AVAILABLE, 10: STATE.END}
-        attempts = list(FakeServable.warmed)
-        await versions_.poll()
-        assert FakeServable.warmed == attempts
-        _write(tmp_path, "10", "repaired")
-        await versions_.poll()
-        assert versions_.version == 10
-
-    asyncio.run(scenario())
+def test_prune_keeps_the_newest_and_what_is_still_being_written(base_path):
+    arguments = ["prune", base_path, "--keep", 2, "--nothing_serves"]
+    assert _run(*arguments, "--dry_run") == 0
+    assert _numbers(base_path) == [1, 2, 3, 4, 5, 6]
+    assert _run(*arguments) == 0
+    assert _numbers(base_path) == [4, 5, 6]
 
 
-def test_empty_folder_keeps_what_is_served(manager, tmp_path):
-    async def scenario():
-        versions_ = manager()
-        await versions_.poll()
-        assert not versions_.available.is_set()
-        with pytest.raises(ServingError, match="Could not find any versions"):
-            versions_.statuses(LATEST)
-        _write(tmp_path, "3")
-        await versions_.poll()
-        (tmp_path / "3" / "saved_model.pb").unlink()
-        await versions_.poll()
-        assert versions_.version == 3
-
-    asyncio.run(scenario())
+def test_prune_keeps_what_a_configuration_names(base_path, tmp_path, capsys):
+    config = tmp_path / "models.config"
+    config.write_text(CONFIG.format(base_path, "specific { versions: 1 }"))
+    arguments = ["prune", base_path, "--keep", 1]
+    assert _run(*arguments, "--model_config_file", config) == 0
+    assert _numbers(base_path) == [1, 2, 5, 6]
+    config.write_text(CONFIG.format(base_path, "all {}"))
+    assert _run(*arguments, "--model_config_file", config) == 1
+    assert "serves all versions" in capsys.readouterr().err
+    assert _numbers(base_path) == [1, 2, 5, 6]
 
 
-def test_warm_up_can_be_left_out(manager, tmp_path):
-    async def scenario():
-        _write(tmp_path, "1", "cannot answer")
-        versions_ = manager(warm_up=False)
-        await versions_.poll()
-        assert versions_.version == 1
-
-    asyncio.run(scenario())
-    assert FakeServable.warmed == []
+def test_prune_must_be_told_who_serves(base_path, capsys):
+    assert _run("prune", base_path, "--keep", 1) == 1
+    assert "--target HOST:PORT" in capsys.readouterr().err
+    assert _numbers(base_path) == [1, 2, 3, 4, 5, 6]
+    with pytest.raises(SystemExit):
+        _run("prune", base_path, "--keep", 0, "--nothing_serves")
 
 
-def test_watching_survives_a_folder_that_is_away(manager, tmp_path):
-    async def scenario():
-        versions_ = manager()
-        versions_.base_path = str(tmp_path / "away")
-        task = asyncio.create_task(versions_.watch(0.01))
-        await asyncio.sleep(0.1)
-        _write(tmp_path, "1")
-        (tmp_path / "away").symlink_to(tmp_path)
-        await asyncio.wait_for(versions_.available.wait(), 10)
-        task.cancel()
+@pytest.mark.parametrize(("to", "source"), [([], "4"), (["--to", "1"], "1")])
+def test_rollback_pushes_an_older_version(base_path, to, source):
+    assert _run("rollback", base_path, *to) == 0
+    newest = base_path / str(_numbers(base_path)[-1])
+    assert int(newest.name) > 6
+    assert (newest / "variables" / "data").read_text() == source
+    assert (newest / "saved_model.pb").read_text() == "model"
 
-    asyncio.run(scenario())
+
+def test_rollback_to_what_is_not_there(base_path, tmp_path, capsys):
+    assert _run("rollback", base_path, "--to", 5) == 1
+    assert "There is no version 5" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert _run("rollback", tmp_path / "empty") == 1
+    assert "none to go back to" in capsys.readouterr().err
+    assert _run("list", tmp_path / "missing") == 1
+
+
+def test_label_is_moved(base_path, tmp_path, capsys):
+    config = tmp_path / "models.config"
+    config.write_text(CONFIG.format(base_path, "all {}"))
+    arguments = ["label", config, "--label", "stable", "--version"]
+    assert _run(*arguments, 3) == 0
+    assert "stable is version 3 (was 2)" in capsys.readouterr().out
+    (model,) = model_config.read(str(config))
+    assert model.labels == {"stable": 3}
+    assert model.policy.limit is None  # All else stays.
+    assert _run(*arguments, 5) == 1
+    assert _run(*arguments, 3, "--model_name", "other") == 1
+    assert "no model 'other'" in capsys.readouterr().err
+
+
+def test_list(base_path, exported, capsys):
+    assert _run("list", exported.parent) == 0
+    assert capsys.readouterr().out == "1  40 items\n"

@@ -1,0 +1,1 @@
+"""Latency of the local server under load, beside the model itself."""

@@ -1,0 +1,1 @@
+"""The best items of every user, written to Parquet."""

@@ -1,0 +1,78 @@
+"""Beam: ranks the shards that are not there yet, each by one worker."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import apache_beam as beam
+import tensorflow as tf
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from components.batch_scoring.shards import Job, output_of, write_shard
+from components.beam_flush import flush_when_full_only
+
+_SIGNATURE = "recommend"
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """How many shards there are and were there already."""
+
+    shards: int
+    skipped: int
+
+
+class WriteShard(beam.DoFn):
+    """Ranks the users of a file with the exported model."""
+
+    def __init__(self, output: str, job: Job) -> None:
+        self._output = output
+        self._job = job
+
+    def setup(self) -> None:
+        self._model = tf.saved_model.load(self._job.model)
+        self._recommend = self._model.signatures[_SIGNATURE]
+
+    def process(self, shard: str) -> Iterator[int]:
+        # An engine may give a shard again after a failure elsewhere.
+        if not FileSystems.exists(output_of(shard, self._output)):
+            yield write_shard(shard, self._output, self._job, self._recommend)
+
+
+def score(
+    pattern: str, output: str, job: Job, beam_arguments: Sequence[str]
+) -> Progress:
+    """Writes the best items of all users, shard by shard.
+
+    A shard whose Parquet file is there is not computed again, so a job that
+    was stopped goes on with the same call.
+
+    Args:
+        pattern: of the files of histories, as HistoryExampleGen writes them.
+        output: folder of the Parquet files, one per file of histories.
+        job: model and settings.
+        beam_arguments: Beam's own, such as --runner=FlinkRunner.
+
+    Raises:
+        FileNotFoundError: no file fits the pattern.
+        JobError: `output` holds the shards of another job.
+    """
+    options = PipelineOptions(list(beam_arguments))
+    FileSystems.set_options(options)
+    found = [m.path for m in FileSystems.match([pattern])[0].metadata_list]
+    if not found:
+        raise FileNotFoundError(f"No file of histories fits {pattern}.")
+    job.claim(output)
+    todo = [s for s in found if not FileSystems.exists(output_of(s, output))]
+    if todo:
+        flush_when_full_only()
+        with beam.Pipeline(options=options) as pipeline:
+            _ = (
+                pipeline
+                | "Shards" >> beam.Create(sorted(todo))
+                | "Spread" >> beam.Reshuffle()
+                | "Write" >> beam.ParDo(WriteShard(output, job))
+            )
+    return Progress(len(found), len(found) - len(todo))

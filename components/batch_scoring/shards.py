@@ -1,0 +1,159 @@
+"""One shard: a file of histories in, a Parquet file of rankings out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import uuid
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import tensorflow as tf
+from apache_beam.io.filesystems import FileSystems
+
+from components.ranking_evaluator.ranking import text
+from components.ranking_evaluator.served_model import padded
+
+SCHEMA = pa.schema(
+    [
+        ("user_id", pa.string()),
+        ("item_ids", pa.list_(pa.string())),
+        ("scores", pa.list_(pa.float32())),
+    ]
+)
+JOB_FILE = "job.json"
+# Ids of a batch of requests padded to the longest: some 100 MiB as text.
+_MAX_BATCH_IDS = 4 * 1024 * 1024
+_FEATURES = {
+    "user_id": tf.io.FixedLenFeature([], tf.string),
+    "item_ids": tf.io.RaggedFeature(tf.string),
+}
+
+
+class JobError(ValueError):
+    """The output folder belongs to another job."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What is written; a folder holds the shards of one job only.
+
+    Attributes:
+        model: folder of the SavedModel.
+        k: items per user.
+        exclude_history: whether a user's own items are left out.
+        batch_size: users per call of the model.
+    """
+
+    model: str
+    k: int
+    exclude_history: bool
+    batch_size: int = 512
+
+    def claim(self, output: str) -> None:
+        """Writes `job.json`, or checks that it is that of this job.
+
+        Raises:
+            JobError: the folder holds another job's shards.
+        """
+        path = FileSystems.join(output, JOB_FILE)
+        content = dataclasses.asdict(self)
+        if FileSystems.exists(path):
+            with FileSystems.open(path) as file:
+                found = json.loads(file.read())
+            if found != content:
+                raise JobError(
+                    f"{output} holds shards of another job: {found}, asked "
+                    f"for {content}. Give another folder, or remove it."
+                )
+            return
+        if not FileSystems.exists(output):
+            FileSystems.mkdirs(output)
+        with FileSystems.create(path, "application/json") as file:
+            file.write(json.dumps(content, indent=1).encode())
+
+
+def output_of(shard: str, output: str) -> str:
+    """Where the rankings of a file of histories are written."""
+    name = os.path.basename(shard).removesuffix(".gz")
+    return FileSystems.join(output, f"{name}.parquet")
+
+
+def write_shard(shard: str, output: str, job: Job, recommend: tf.Module) -> int:
+    """Ranks the users of one file.
+
+    The result gets its name only when it is complete, so that a job that was
+    killed leaves no half of a shard behind.
+
+    Args:
+        shard: gzipped TFRecord file of examples with user_id and item_ids.
+        output: folder of the results.
+        job: what to write.
+        recommend: the signature `recommend` of the model.
+
+    Returns:
+        The number of users.
+    """
+    final = output_of(shard, output)
+    temporary = f"{final}.{uuid.uuid4().hex}.tmp"
+    users = 0
+    with FileSystems.create(temporary) as file:
+        with pq.ParquetWriter(file, SCHEMA) as writer:
+            for user_ids, histories in _batches(shard, job.batch_size):
+                writer.write_table(_rank(user_ids, histories, job, recommend))
+                users += len(user_ids)
+    FileSystems.rename([temporary], [final])
+    return users
+
+
+def _batches(
+    shard: str, batch_size: int
+) -> Iterator[tuple[list[bytes], list[list[bytes]]]]:
+    """Users and their histories, in parts that fit into memory."""
+    records = tf.data.TFRecordDataset(shard, compression_type="GZIP")
+    for serialized in records.batch(batch_size).as_numpy_iterator():
+        parsed = tf.io.parse_example(serialized, _FEATURES)
+        users = parsed["user_id"].numpy().tolist()
+        histories = parsed["item_ids"].to_list()
+        start, longest = 0, 0
+        for row, history in enumerate(histories):
+            longest = max(longest, len(history))
+            rows = row - start + 1
+            if rows > 1 and rows * longest > _MAX_BATCH_IDS:
+                yield users[start:row], histories[start:row]
+                start, longest = row, len(history)
+        yield users[start:], histories[start:]
+
+
+def _rank(
+    user_ids: list[bytes],
+    histories: list[list[bytes]],
+    job: Job,
+    recommend: tf.Module,
+) -> pa.Table:
+    ids = tf.constant(padded(histories), tf.string)
+    answer = recommend(
+        history=ids,
+        exclude=ids if job.exclude_history else ids[:, :0],
+        k=tf.constant(job.k, tf.int32),
+    )
+    item_ids, scores = answer["item_ids"].numpy(), answer["scores"].numpy()
+    kept = item_ids != b""  # Pads, where the catalogue has no more.
+    offsets = np.concatenate([[0], np.cumsum(kept.sum(axis=1))])
+    return pa.table(
+        [
+            pa.array([text(u) for u in user_ids], pa.string()),
+            pa.ListArray.from_arrays(
+                pa.array(offsets, pa.int32()),
+                pa.array([text(i) for i in item_ids[kept]], pa.string()),
+            ),
+            pa.ListArray.from_arrays(
+                pa.array(offsets, pa.int32()),
+                pa.array(scores[kept], pa.float32()),
+            ),
+        ],
+        schema=SCHEMA,
+    )

@@ -1,0 +1,1 @@
+"""Serves the model in a fresh process before it may be pushed."""

@@ -1,0 +1,165 @@
+"""Opens the gRPC and the REST port and closes them again without haste."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import dataclasses
+from collections.abc import Callable, Coroutine
+from concurrent import futures
+from typing import Any
+
+import grpc
+from aiohttp import web
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from tensorflow_serving.apis import (
+    model_service_pb2_grpc,
+    prediction_service_pb2_grpc,
+)
+
+from serving import monitoring
+from serving.model_manager import ModelManager
+from serving.model_service import ModelService
+from serving.prediction_service import PredictionService
+from serving.rest import RestService
+
+# Ends what was started: waits for the requests in flight.
+Stop = Callable[[], Coroutine[Any, Any, None]]
+
+
+class ListenError(Exception):
+    """A port cannot be opened."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Services:
+    """What both ports answer from.
+
+    Attributes:
+        manager: the models.
+        pool: where they run.
+        metrics: where requests are counted.
+    """
+
+    manager: ModelManager
+    pool: futures.ThreadPoolExecutor
+    metrics: monitoring.Metrics
+
+
+async def start_grpc(flags: argparse.Namespace, services: Services) -> Stop:
+    """Serves gRPC on --port.
+
+    Raises:
+        ListenError: the port is taken.
+    """
+    options = {
+        "grpc.max_receive_message_length": -1,
+        "grpc.max_send_message_length": -1,
+        # Two servers would silently share a port otherwise.
+        "grpc.so_reuseport": 0,
+        **dict(flags.grpc_channel_arguments),
+    }
+    server = grpc.aio.server(
+        interceptors=[ParseErrors()], options=list(options.items())
+    )
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+        PredictionService(services.manager, services.pool, services.metrics),
+        server,
+    )
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(
+        ModelService(services.manager), server
+    )
+    servicer = None
+    if flags.enable_grpc_healthcheck_service:
+        servicer = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    address = f"{flags.host}:{flags.port}"
+    try:
+        bound = server.add_insecure_port(address)
+    except RuntimeError:
+        bound = 0
+    if not bound:
+        raise ListenError(f"Cannot listen on {address} (--port): it is taken?")
+    await server.start()
+    follow = asyncio.create_task(_follow_health(servicer, services.manager))
+
+    async def stop() -> None:
+        follow.cancel()
+        if servicer is not None:
+            await servicer.enter_graceful_shutdown()
+        await server.stop(flags.shutdown_grace_seconds)
+
+    return stop
+
+
+class ParseErrors(grpc.aio.ServerInterceptor):
+    """Answers bytes that are no message with INTERNAL, as gRPC asks.
+
+    Without it grpc.aio says UNKNOWN, and nothing on why.
+    """
+
+    async def intercept_service(
+        self,
+        continuation: Callable[..., Any],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        """Wraps the parser and the method of one call."""
+        handler = await continuation(handler_call_details)
+        if handler is None or handler.unary_unary is None:
+            return handler
+
+        def parse(message: bytes) -> Any:
+            try:
+                return handler.request_deserializer(message)
+            except Exception as error:  # Protobuf's differs by its build.
+                return ValueError(f"Cannot parse the request: {error}")
+
+        async def answer(request: Any, context: Any) -> Any:
+            if isinstance(request, ValueError):
+                await context.abort(grpc.StatusCode.INTERNAL, str(request))
+            return await handler.unary_unary(request, context)
+
+        return grpc.unary_unary_rpc_method_handler(
+            answer, parse, handler.response_serializer
+        )
+
+
+async def _follow_health(
+    servicer: health.aio.HealthServicer | None, manager: ModelManager
+) -> None:
+    """Answers health checks: SERVING once every model is available."""
+    if servicer is None:
+        return
+    status = health_pb2.HealthCheckResponse
+    await servicer.set("", status.NOT_SERVING)
+    await manager.available.wait()
+    await servicer.set("", status.SERVING)
+
+
+async def start_rest(flags: argparse.Namespace, services: Services) -> Stop:
+    """Serves REST, and metrics where configured, on --rest_api_port.
+
+    Raises:
+        ListenError: the port is taken.
+    """
+    metrics_path = None
+    if flags.monitoring_config_file:
+        metrics_path = monitoring.read(flags.monitoring_config_file)
+    rest = RestService(
+        services.manager, services.pool, services.metrics, metrics_path
+    )
+    runner = web.AppRunner(
+        rest.application(),
+        access_log=None,
+        shutdown_timeout=flags.shutdown_grace_seconds,
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, flags.host, flags.rest_api_port).start()
+    except OSError as error:
+        await runner.cleanup()
+        raise ListenError(
+            f"Cannot listen on {flags.host}:{flags.rest_api_port} "
+            f"(--rest_api_port): {error.strerror}"
+        ) from error
+    return runner.cleanup

@@ -1,0 +1,252 @@
+"""What the signatures of the exported model compute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from serving import retrieval
+from serving.signatures import MAX_ANSWERS, MAX_ROWS
+
+# Scores that are in memory at the same time: 128 MiB.
+_MAX_SCORES = 2**25
+
+Tensors = dict[str, tf.Tensor]
+
+
+class Recommender:
+    """Ranks, scores and embeds; `serving.export` traces and saves it.
+
+    Args:
+        encode: [batch, max_history] int64 rows -> [batch, d] vectors.
+        item_vectors: [num_items, d] float32.
+        vocabulary: file of item ids, one per line, line i is row i + 1.
+        item_ids: the same ids.
+        popularity: [num_items] scores for users without a history.
+        max_history: newest known items used.
+    """
+
+    def __init__(
+        self,
+        encode: Any,
+        item_vectors: np.ndarray,
+        vocabulary: str,
+        item_ids: list[bytes],
+        popularity: np.ndarray,
+        max_history: int,
+    ) -> None:
+        self._encode = encode
+        self._max_history = max_history
+        self._num_items = len(item_ids)
+        self._block = max(_MAX_SCORES // len(item_ids), 1)
+        self._favourite = int(np.argmax(popularity)) + 1
+        self.item_ids = tf.Variable(item_ids, trainable=False, name="item_ids")
+        self.table = tf.lookup.StaticHashTable(
+            tf.lookup.TextFileInitializer(
+                vocabulary,
+                tf.string,
+                tf.lookup.TextFileIndex.WHOLE_LINE,
+                tf.int64,
+                tf.lookup.TextFileIndex.LINE_NUMBER,
+                vocab_size=len(item_ids),
+            ),
+            default_value=-1,
+        )
+        self._index = retrieval.build_index(item_vectors, popularity)
+
+    def rows(self, item_ids: tf.Tensor) -> tf.Tensor:
+        """Int64 rows from 1 of string ids; 0 for "" and unknown ids."""
+        return self.table.lookup(item_ids) + 1
+
+    def recommend(
+        self, history: tf.Tensor, excluded_rows: tf.Tensor, k: tf.Tensor
+    ) -> Tensors:
+        """The k best items per user, best first.
+
+        Args:
+            history: [batch, n] int64 rows, oldest first, 0 anywhere.
+            excluded_rows: [batch, m] int64 rows that must not come out, 0
+                excludes nothing.
+            k: int32 scalar, clipped to the size of the catalogue.
+
+        Returns:
+            `item_ids` [batch, k] and `scores` [batch, k]; where fewer than k
+            items are left, "" and -inf fill the end.
+        """
+        k = tf.minimum(k, self._num_items)
+        users = tf.shape(history)[0]
+        check = tf.debugging.assert_less_equal(
+            tf.cast(users, tf.int64) * tf.cast(k, tf.int64),
+            tf.constant(MAX_ANSWERS, tf.int64),
+            "Too many users times `k`; send fewer at once.",
+        )
+        with _after(check):
+            history = tf.identity(history)
+        return self._in_blocks(
+            lambda start: self._best(
+                history[start : start + self._block],
+                excluded_rows[start : start + self._block],
+                k,
+            ),
+            users,
+        )
+
+    def score(self, history: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
+        """[batch, m] scores of [batch, m] candidate rows; -inf for row 0.
+
+        They are the scores that `recommend` answers for the same items.
+        """
+        most = max(_MAX_SCORES // self._index.item_vectors.shape[1], 1)
+        check = tf.debugging.assert_less_equal(
+            tf.size(candidates),
+            most,
+            f"More than {most} candidates; send fewer at once.",
+        )
+        with _after(check):
+            positions = tf.maximum(candidates - 1, 0)
+        vectors, empty = self._vectors(history)
+        scores = tf.einsum(
+            "bd,bmd->bm",
+            vectors,
+            tf.gather(self._index.item_vectors, positions),
+        )
+        popular = tf.gather(self._index.popularity, positions)
+        scores = tf.where(empty[:, tf.newaxis], popular, scores)
+        return tf.where(candidates > 0, scores, -np.inf)
+
+    def user_vector(self, history: tf.Tensor) -> Tensors:
+        """What an index of the item vectors is asked with.
+
+        Returns:
+            `vectors` [batch, d], zero without a known item, and
+            `known_items` [batch], how many known items the history holds.
+        """
+        vectors, empty = self._vectors(history)
+        known = tf.reduce_sum(tf.cast(history > 0, tf.int32), axis=1)
+        zeros = tf.zeros_like(vectors)
+        return {
+            "vectors": tf.where(empty[:, tf.newaxis], zeros, vectors),
+            "known_items": known,
+        }
+
+    def item_vectors(self, start: tf.Tensor, count: tf.Tensor) -> Tensors:
+        """A part of the catalogue: `item_ids` [m] and `vectors` [m, d].
+
+        Args:
+            start: int64 scalar, first position in the catalogue from 0.
+            count: int32 scalar, how many items at most; fewer at the end.
+        """
+        start = tf.minimum(start, self._num_items)
+        end = tf.minimum(start + tf.cast(count, tf.int64), self._num_items)
+        return {
+            "item_ids": self.item_ids[start:end],
+            "vectors": self._index.item_vectors[start:end],
+        }
+
+    def _best(
+        self, history: tf.Tensor, excluded_rows: tf.Tensor, k: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        vectors, empty = self._vectors(history)
+        places = tf.where(excluded_rows > 0)
+        positions = tf.gather_nd(excluded_rows, places) - 1
+        queries = {
+            "vectors": vectors,
+            "popular": tf.where(empty)[:, 0],
+            "excluded": tf.stack([places[:, 0], positions], axis=1),
+        }
+        scores, best = self._index(queries, k=k)
+        item_ids = tf.where(
+            scores != -np.inf,
+            tf.gather(self.item_ids, best),
+            retrieval.NO_ITEM,
+        )
+        return item_ids, scores
+
+    def _vectors(self, history: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """[batch, d] float32 vectors and [batch] bool: no known item."""
+        rows = retrieval.align_newest(history, self._max_history)
+        empty = rows[:, -1] == 0
+        # An encoder may divide by the number of items or mask every key, so
+        # it sees the favourite item instead of an empty history; its answer
+        # is not used.
+        favourite = tf.constant(self._favourite, tf.int64)
+        newest = tf.where(empty, favourite, rows[:, -1])
+        rows = tf.concat([rows[:, :-1], newest[:, tf.newaxis]], axis=1)
+        return tf.cast(self._encode(rows), tf.float32), empty
+
+    def _in_blocks(
+        self,
+        best: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
+        users: tf.Tensor,
+    ) -> Tensors:
+        """Ranks block by block, so that the scores of one fit in memory."""
+        blocks = tf.maximum((users + self._block - 1) // self._block, 1)
+
+        def add(
+            number: tf.Tensor, ids: tf.TensorArray, scores: tf.TensorArray
+        ) -> tuple[tf.Tensor, tf.TensorArray, tf.TensorArray]:
+            block_ids, block_scores = best(number * self._block)
+            return (
+                number + 1,
+                ids.write(number, block_ids),
+                scores.write(number, block_scores),
+            )
+
+        parts = [
+            tf.TensorArray(
+                dtype, blocks, infer_shape=False, element_shape=[None, None]
+            )
+            for dtype in (tf.string, tf.float32)
+        ]
+        _, ids, scores = tf.while_loop(
+            lambda number, *_: number < blocks,
+            add,
+            (tf.constant(0), *parts),
+            parallel_iterations=1,
+        )
+        return {"item_ids": ids.concat(), "scores": scores.concat()}
+
+
+def checked_rows(*named: tuple[str, tf.Tensor]) -> list[tf.Tensor]:
+    """The tensors, once there is a row per user in each, and not too many."""
+    (first, reference), *others = named
+    checks = [
+        tf.debugging.assert_less_equal(
+            tf.shape(reference)[0],
+            MAX_ROWS,
+            f"`{first}` has more than {MAX_ROWS} rows; send fewer at once.",
+        )
+    ]
+    checks += [
+        tf.debugging.assert_less_equal(
+            tf.size(tensor),
+            MAX_ANSWERS,
+            f"`{name}` has more than {MAX_ANSWERS} elements; send fewer.",
+        )
+        for name, tensor in named
+    ]
+    checks += [
+        tf.debugging.assert_equal(
+            tf.shape(reference)[0],
+            tf.shape(other)[0],
+            f"`{first}` and `{name}` must have a row per user each.",
+        )
+        for name, other in others
+    ]
+    with _after(*checks):
+        return [tf.identity(tensor) for _, tensor in named]
+
+
+def checked_positive(name: str, value: tf.Tensor) -> tf.Tensor:
+    """The value, once all of it is at least 1."""
+    message = f"`{name}` must be at least 1."
+    with _after(tf.debugging.assert_positive(value, message)):
+        return tf.identity(value)
+
+
+def _after(*checks: tf.Operation | None) -> Any:
+    # A check that holds statically is None.
+    return tf.control_dependencies([c for c in checks if c is not None])

@@ -1,0 +1,164 @@
+"""Every user's best items, from files of histories to Parquet."""
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import tensorflow as tf
+
+from components.batch_scoring import shards
+from pipeline import batch
+from tests.serving.catalogue import make_catalogue
+
+USERS, SHARDS = 23, 3
+
+
+@pytest.fixture(scope="module")
+def catalogue():
+    return make_catalogue()
+
+
+@pytest.fixture(scope="module")
+def model(catalogue, tmp_path_factory):
+    path = tmp_path_factory.mktemp("batch") / "7"
+    catalogue.export(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def histories(catalogue, tmp_path_factory):
+    """User -> items, and the pattern of the files."""
+    folder = tmp_path_factory.mktemp("histories")
+    random = np.random.default_rng(2)
+    found = {}
+    for shard in range(SHARDS):
+        path = str(folder / f"data-{shard}-of-{SHARDS}.gz")
+        with tf.io.TFRecordWriter(path, "GZIP") as writer:
+            for user in range(shard, USERS, SHARDS):
+                items = random.choice(40, user % 9, replace=False)
+                ids = [catalogue.item_ids[i] for i in items] + [b"new"]
+                found[f"user {user}"] = ids
+                writer.write(_example(f"user {user}", ids))
+    return found, f"{folder}/*.gz"
+
+
+def _example(user, ids):
+    def strings(values):
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+
+    features = {
+        "user_id": strings([user.encode()]),
+        "item_ids": strings(ids),
+        "timestamps": tf.train.Feature(
+            int64_list=tf.train.Int64List(value=range(len(ids)))
+        ),
+    }
+    return tf.train.Example(
+        features=tf.train.Features(feature=features)
+    ).SerializeToString()
+
+
+def _run(model, pattern, output, *more):
+    return batch.main(
+        [
+            f"--model={model}",
+            f"--histories={pattern}",
+            f"--output={output}",
+            "--batch_size=4",
+            *more,
+        ]
+    )
+
+
+def test_every_user_gets_what_the_model_answers(
+    model, histories, catalogue, tmp_path
+):
+    items, pattern = histories
+    assert _run(model, pattern, tmp_path / "out", "--k=38") == 0
+    rows = {}
+    for path in (tmp_path / "out").glob("*.parquet"):
+        for row in pq.read_table(path).to_pylist():
+            assert row["user_id"] not in rows
+            rows[row["user_id"]] = row
+    assert set(rows) == set(items)
+    for user, history in items.items():
+        # The demo's settings leave out what the user has.
+        ids, scores = catalogue.expected(history, history, 38)
+        left = [i.decode() for i in ids if i]
+        assert rows[user]["item_ids"] == left, user
+        np.testing.assert_allclose(
+            rows[user]["scores"], scores[: len(left)], rtol=1e-5, atol=1e-6
+        )
+
+
+def test_a_job_that_was_stopped_goes_on(
+    model, histories, tmp_path, capsys, monkeypatch
+):
+    _, pattern = histories
+    output = tmp_path / "out"
+    assert _run(model, pattern, output, "--k=3") == 0
+    assert "3 shards" in capsys.readouterr().out
+    done = sorted(output.glob("*.parquet"))
+    before = {path: path.read_bytes() for path in done}
+    times = {path: path.stat().st_mtime_ns for path in done}
+    done[1].unlink()
+    # What a killed worker leaves behind is not taken for a result.
+    (output / f"{done[1].name}.abc.tmp").write_bytes(b"half")
+    assert _run(model, pattern, output, "--k=3") == 0
+    assert "2 of them were there already" in capsys.readouterr().out
+    assert done[1].read_bytes() == before[done[1]]
+    for path in (done[0], done[2]):
+        assert path.stat().st_mtime_ns == times[path]
+
+
+def test_a_failing_shard_leaves_nothing(model, histories, tmp_path):
+    items, pattern = histories
+    job = shards.Job(str(model), 3, False)
+    tmp_path.joinpath("data.gz").write_bytes(b"no gzip")
+
+    with pytest.raises(tf.errors.OpError):
+        shards.write_shard(str(tmp_path / "data.gz"), str(tmp_path), job, None)
+    assert not list(tmp_path.glob("*.parquet"))
+
+
+def test_a_folder_holds_one_job(model, histories, tmp_path, capsys):
+    _, pattern = histories
+    shards.Job(str(model), 3, True, 4).claim(str(tmp_path))
+    assert json.loads((tmp_path / "job.json").read_text())["k"] == 3
+    assert _run(model, pattern, tmp_path, "--k=4") == 1
+    assert "holds shards of another job" in capsys.readouterr().err
+
+
+def test_long_histories_are_ranked_in_smaller_parts(
+    model, histories, catalogue, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(shards, "_MAX_BATCH_IDS", 12)
+    _, pattern = histories
+    path = pattern.replace("*", f"data-0-of-{SHARDS}")
+    parts = list(shards._batches(path, 100))
+    users = [user for users, _ in parts for user in users]
+    assert users == [b"user %d" % u for u in range(0, USERS, SHARDS)]
+    assert len(parts) > 2
+    for _, rows in parts:
+        assert len(rows) == 1 or len(rows) * max(map(len, rows)) <= 12
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--histories=/nowhere/*.gz", "--model=m"], "No file of histories"),
+        (["--histories=/nowhere/*.gz"], "No model has been pushed"),
+        (["--model=m"], "There is no run in"),
+    ],
+)
+def test_what_is_missing_is_named(arguments, message, tmp_path, capsys):
+    code = batch.main(
+        [
+            f"--output={tmp_path / 'out'}",
+            f"--set=runs_dir={tmp_path}",
+            *arguments,
+        ]
+    )
+    assert code == 1
+    assert message in capsys.readouterr().err

@@ -1,0 +1,291 @@
+import asyncio
+import dataclasses
+
+import grpc
+import pytest
+from tensorflow_serving.apis import get_model_status_pb2, model_pb2
+
+from serving import model_config
+from serving.errors import ServingError
+from serving.model_config import ServedModel, VersionPolicy
+from serving.model_manager import ModelManager
+from serving.version_manager import VersionManager
+
+STATE = get_model_status_pb2.ModelVersionStatus
+NEWEST = VersionPolicy()
+LATEST = model_pb2.ModelSpec(name="create")
+
+
+class FakeServable:
+    """Fails to load where the file says so."""
+
+    warmed: list = []
+
+    def __init__(self, name, version, path):
+        with open(f"{path}/saved_model.pb") as file:
+            self.content = file.read()
+        if self.content == "broken":
+            raise ValueError("broken file")
+        self.version = version
+
+    def warm_up(self):
+        self.warmed.append(self.version)
+        if self.content == "cannot answer":
+            raise ServingError(grpc.StatusCode.INTERNAL, "failed warm-up")
+
+
+def _load(name, version, path):
+    servable = FakeServable(name, version, path)
+    servable.warm_up()
+    return servable
+
+
+@pytest.fixture
+def manager(tmp_path, monkeypatch):
+    monkeypatch.setattr(FakeServable, "warmed", [])
+
+    def make(policy=NEWEST, load=_load):
+        return VersionManager(
+            ServedModel("create", str(tmp_path), policy), load
+        )
+
+    return make
+
+
+def _write(tmp_path, version, content="fine"):
+    (tmp_path / version).mkdir(exist_ok=True)
+    (tmp_path / version / "saved_model.pb").write_text(content)
+
+
+def _states(manager):
+    return {s.version: s.state for s in manager.statuses(LATEST)}
+
+
+def test_old_version_stays_until_its_requests_end(manager, tmp_path):
+    async def scenario():
+        versions_ = manager()
+        _write(tmp_path, "1")
+        await versions_.poll()
+        with versions_.use(LATEST) as first:
+            _write(tmp_path, "2")
+            await versions_.poll()
+            assert first.version == 1
+            assert _states(versions_) == {
+                1: STATE.UNLOADING,
+                2: STATE.AVAILABLE,
+            }
+            with versions_.use(LATEST) as second:
+                assert second.version == 2
+        assert _states(versions_) == {1: STATE.END, 2: STATE.AVAILABLE}
+
+    asyncio.run(scenario())
+    assert FakeServable.warmed == [1, 2]
+
+
+@pytest.mark.parametrize("content", ["broken", "cannot answer"])
+def test_refused_version_is_tried_again_when_it_changes(
+    manager, tmp_path, content
+):
+    async def scenario():
+        versions_ = manager()
+        _write(tmp_path, "5")
+        _write(tmp_path, "10", content)  # Newest as a number, not as text.
+        await versions_.poll()
+        assert versions_.version == 5
+        assert _states(versions_) == {5: STATE.AVAILABLE, 10: STATE.END}
+        attempts = list(FakeServable.warmed)
+        await versions_.poll()
+        assert FakeServable.warmed == attempts
+        _write(tmp_path, "10", "repaired")
+        await versions_.poll()
+        assert versions_.version == 10
+
+    asyncio.run(scenario())
+
+
+def test_empty_folder_keeps_what_is_served(manager, tmp_path):
+    async def scenario():
+        versions_ = manager()
+        await versions_.poll()
+        assert versions_.version is None
+        with pytest.raises(ServingError, match="Could not find any versions"):
+            versions_.statuses(LATEST)
+        _write(tmp_path, "3")
+        await versions_.poll()
+        (tmp_path / "3" / "saved_model.pb").unlink()
+        await versions_.poll()
+        assert versions_.version == 3
+
+    asyncio.run(scenario())
+
+
+def test_newest_versions_are_kept(manager, tmp_path):
+    async def scenario():
+        versions_ = manager(VersionPolicy(num_versions=2))
+        for version in ("1", "2"):
+            _write(tmp_path, version)
+        await versions_.poll()
+        assert versions_.versions == {1, 2}
+        _write(tmp_path, "3", "broken")
+        _write(tmp_path, "4")
+        await versions_.poll()
+        assert versions_.versions == {2, 4}
+        assert _states(versions_)[1] == STATE.END
+        assert _states(versions_)[3] == STATE.END
+
+    asyncio.run(scenario())
+
+
+def test_all_versions_and_specific_ones(manager, tmp_path):
+    async def scenario():
+        for version in ("1", "2", "5"):
+            _write(tmp_path, version)
+        versions_ = manager(VersionPolicy(num_versions=None))
+        await versions_.poll()
+        assert versions_.versions == {1, 2, 5}
+        specific = VersionPolicy(versions=frozenset({1, 5, 9}))
+        versions_.model = dataclasses.replace(versions_.model, policy=specific)
+        await versions_.poll()
+        assert versions_.versions == {1, 5}
+        assert versions_.missing() == ["{name: create version: 9}"]
+        absent = VersionPolicy(versions=frozenset({9}))
+        versions_.model = dataclasses.replace(versions_.model, policy=absent)
+        await versions_.poll()
+        assert versions_.versions == {1, 5}  # Rather these than none.
+
+    asyncio.run(scenario())
+
+
+def _labelled(**labels):
+    return model_pb2.ModelSpec(name="create", **labels)
+
+
+def _asked(models, spec):
+    with models.use(spec) as servable:
+        return servable.version
+
+
+def test_labels_and_reload(tmp_path):
+    async def scenario():
+        for version in ("1", "2"):
+            _write(tmp_path, version)
+        model = ServedModel(
+            "create",
+            str(tmp_path),
+            VersionPolicy(num_versions=None),
+            {"stable": 1},
+        )
+        models = ModelManager([model], _load, any_label=False)
+        await models.watch(0)
+        stable = _labelled(version_label="stable")
+        assert _asked(models, stable) == 1
+        assert _asked(models, LATEST) == 2
+        assert [s.version for s in models.statuses(stable)] == [1]
+        for spec in (
+            _labelled(version_label="new"),
+            model_pb2.ModelSpec(name="x", version_label="stable"),
+        ):
+            with pytest.raises(ServingError, match="Unrecognized servable"):
+                _asked(models, spec)
+        await models.reload(
+            [dataclasses.replace(model, labels={"stable": 2, "old": 1})]
+        )
+        assert _asked(models, stable) == 2
+        with pytest.raises(ServingError, match="version 7 of model create"):
+            await models.reload(
+                [dataclasses.replace(model, labels={"stable": 7})]
+            )
+        assert _asked(models, stable) == 2
+        assert _asked(models, _labelled(version_label="old")) == 1
+
+    asyncio.run(scenario())
+
+
+def test_any_label_may_name_a_version_to_come_but_not_move_there(tmp_path):
+    async def scenario():
+        _write(tmp_path, "1")
+        model = ServedModel("create", str(tmp_path), labels={"next": 2})
+        models = ModelManager([model], _load, any_label=True)
+        await models.watch(0)
+        with pytest.raises(ServingError, match=r"Specific\(create, 2\)"):
+            _asked(models, _labelled(version_label="next"))
+        with pytest.raises(ServingError, match="not currently available"):
+            await models.reload(
+                [dataclasses.replace(model, labels={"next": 3})]
+            )
+
+    asyncio.run(scenario())
+
+
+def test_reload_adds_and_removes_models_or_changes_nothing(tmp_path):
+    async def scenario():
+        for name in ("a", "b", "empty"):
+            (tmp_path / name).mkdir()
+        _write(tmp_path / "a", "1")
+        _write(tmp_path / "b", "3")
+        a, b, empty = (
+            ServedModel(name, str(tmp_path / name))
+            for name in ("a", "b", "empty")
+        )
+        models = ModelManager([a], _load, any_label=False)
+        await models.watch(0)
+        with pytest.raises(ServingError, match="did not become available"):
+            await models.reload([b, empty])
+        assert models.versions() == {"a": {1}}
+        await models.reload([b])
+        assert models.versions() == {"b": {3}}
+        with pytest.raises(ServingError, match=r"Latest\(a\)"):
+            _asked(models, model_pb2.ModelSpec(name="a"))
+        # The same name in another folder.
+        moved = dataclasses.replace(b, base_path=str(tmp_path / "a"))
+        await models.reload([moved])
+        assert models.versions() == {"b": {1}}
+
+    asyncio.run(scenario())
+
+
+def test_watching_survives_a_folder_that_is_away(tmp_path):
+    async def scenario():
+        model = ServedModel("create", str(tmp_path / "away"))
+        models = ModelManager([model], _load, any_label=False)
+        task = asyncio.create_task(models.watch(0.01))
+        await asyncio.sleep(0.1)
+        _write(tmp_path, "1")
+        (tmp_path / "away").symlink_to(tmp_path)
+        await asyncio.wait_for(models.available.wait(), 10)
+        task.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_config_file_is_watched(tmp_path):
+    config = tmp_path / "models.config"
+    text = (
+        'model_config_list {{ config {{ name: "create" base_path: "{}" '
+        'model_platform: "tensorflow" model_version_policy {{ all {{}} }} '
+        'version_labels {{ key: "stable" value: {} }} }} }}'
+    )
+
+    async def scenario():
+        for version in ("1", "2"):
+            _write(tmp_path, version)
+        config.write_text(text.format(tmp_path, 1))
+        models = ModelManager(
+            model_config.read(str(config)), _load, any_label=False
+        )
+        await models.watch(0)
+        task = asyncio.create_task(models.watch_config(str(config), 0.01))
+        await asyncio.sleep(0.05)
+        stable = _labelled(version_label="stable")
+        assert _asked(models, stable) == 1
+        config.write_text("nonsense")
+        await asyncio.sleep(0.05)
+        config.write_text(text.format(tmp_path, 2))
+        for _ in range(500):
+            await asyncio.sleep(0.01)
+            if _asked(models, stable) == 2:
+                break
+        assert _asked(models, stable) == 2
+        task.cancel()
+
+    asyncio.run(scenario())
