@@ -15,6 +15,7 @@ from components.ranking_evaluator import (
     evidence_section,
     metrics_section,
     training_section,
+    tuning_section,
 )
 from components.ranking_evaluator.blessing import metric_label
 from components.ranking_evaluator.card_text import Section
@@ -89,6 +90,7 @@ def render(
         card=card,
         tables=metrics_section.tables(evaluation["metrics"], main),
         training=training_section.section(training),
+        tuning=tuning_section.section(training.get("tuning")),
         splits=_split_rows(evaluation["splits"]),
         cuts=_cuts(evaluation["splits"]),
         split_note=evaluation["splits"]["note"],

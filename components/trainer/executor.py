@@ -15,7 +15,7 @@ from tfx.utils import path_utils
 from components.periods import PERIODS, TRAIN, TRAIN_VALIDATION
 from components.trainer.config import TrainerConfig
 from components.trainer.devices import set_up_devices
-from components.trainer.hyperparameters import read_values
+from components.trainer.hyperparameters import read_search
 from components.trainer.inputs import digest, popular_rows
 from components.trainer.periods import read_inputs
 from components.trainer.served import served
@@ -41,8 +41,10 @@ class Executor(base_executor.BaseExecutor):
         # first of all: see set_up_devices
         devices = set_up_devices(config.training.distribution, _report)
         found = input_dict.get("hyperparameters")
+        search = None
         if found:
-            config = _tuned(config, artifact_utils.get_single_uri(found))
+            search = read_search(artifact_utils.get_single_uri(found))
+            config = _tuned(config, search["values"])
         inputs = read_inputs(input_dict, config.split)
         periods = {
             period: inputs.period(
@@ -75,7 +77,7 @@ class Executor(base_executor.BaseExecutor):
         if not devices.is_chief:
             _report("[trainer] this worker is done; the first one writes")
             return
-        _write_training(run_uri, config, selection, refit)
+        _write_training(run_uri, config, selection, refit, search)
         _export(
             artifact_utils.get_single_instance(output_dict["model"]),
             config,
@@ -89,9 +91,8 @@ class Executor(base_executor.BaseExecutor):
             fileio.rmtree(checkpoint_dir)
 
 
-def _tuned(config: TrainerConfig, uri: str) -> TrainerConfig:
+def _tuned(config: TrainerConfig, values: dict[str, Any]) -> TrainerConfig:
     """The settings with the best values of the Tuner."""
-    values = read_values(uri)
     _report(
         "[trainer] from the Tuner: "
         + ", ".join(f"{name} {value}" for name, value in values.items())
@@ -104,7 +105,11 @@ def _report(line: str) -> None:
 
 
 def _write_training(
-    run_uri: str, config: TrainerConfig, selection: FitResult, refit: FitResult
+    run_uri: str,
+    config: TrainerConfig,
+    selection: FitResult,
+    refit: FitResult,
+    search: dict[str, Any] | None,
 ) -> None:
     best = selection.best_epoch
     assert best is not None
@@ -122,6 +127,7 @@ def _write_training(
         "plan": {"selection": selection.plan, "refit": refit.plan},
         "model": json.loads(to_json(config.model)),
         "training": json.loads(to_json(config.training)),
+        "tuning": search,
     }
     fileio.makedirs(run_uri)
     with fileio.open(os.path.join(run_uri, TRAINING_FILE), "w") as file:

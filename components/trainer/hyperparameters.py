@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfx.dsl.io import fileio
@@ -12,20 +12,27 @@ from tfx.dsl.io import fileio
 FILE = "best_hyperparameters.txt"
 
 
-def write_values(uri: str, values: Mapping[str, Any]) -> None:
+def write_search(
+    uri: str,
+    values: Mapping[str, Any],
+    stages: Sequence[Mapping[str, Any]],
+) -> None:
     """Writes a HyperParameters artifact.
 
     Args:
         uri: of the artifact.
-        values: by dotted name, such as `model.sequential.dropout`.
+        values: the best ones by dotted name, such as
+            `model.sequential.dropout`.
+        stages: how they were found, of `models.tuning.study.StageResult`.
     """
     fileio.makedirs(uri)
+    content = {"values": dict(values), "stages": list(stages)}
     with fileio.open(os.path.join(uri, FILE), "w") as file:
-        file.write(json.dumps({"values": dict(values)}, indent=1))
+        file.write(json.dumps(content, indent=1))
 
 
-def read_values(uri: str) -> dict[str, Any]:
-    """Reads what `write_values` wrote.
+def read_search(uri: str) -> dict[str, Any]:
+    """Reads what `write_search` wrote: `values` and `stages`.
 
     Raises:
         ValueError: the file is not ours, e.g. one of KerasTuner.
@@ -33,10 +40,9 @@ def read_values(uri: str) -> dict[str, Any]:
     path = os.path.join(uri, FILE)
     with fileio.open(path) as file:
         content = json.loads(file.read())
-    values = content.get("values") if isinstance(content, dict) else None
-    if not isinstance(values, dict) or set(content) != {"values"}:
+    if not isinstance(content, dict) or set(content) != {"values", "stages"}:
         raise ValueError(
-            f'{path}: expected {{"values": {{"model.…": …}}}} of this '
-            "project's Tuner, found other hyperparameters."
+            f"{path}: expected `values` and `stages` of this project's Tuner, "
+            "found other hyperparameters."
         )
-    return values
+    return content

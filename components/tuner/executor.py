@@ -14,7 +14,7 @@ from tfx.types import artifact_utils
 
 from components.periods import TRAIN
 from components.trainer.devices import set_up_devices
-from components.trainer.hyperparameters import write_values
+from components.trainer.hyperparameters import write_search
 from components.trainer.inputs import digest
 from components.trainer.periods import read_inputs
 from components.tuner.config import TunerConfig
@@ -64,16 +64,15 @@ class Executor(base_executor.BaseExecutor):
             _report,
         )
         best, stages = search.run()
-        write_values(
+        trials = [dataclasses.asdict(stage) for stage in stages]
+        write_search(
             artifact_utils.get_single_uri(output_dict["best_hyperparameters"]),
             best,
+            trials,
         )
         uri = artifact_utils.get_single_uri(output_dict["tuner_results"])
         fileio.makedirs(uri)
-        content = {
-            "best": best,
-            "stages": [dataclasses.asdict(stage) for stage in stages],
-        }
+        content = {"best": best, "stages": trials}
         with fileio.open(os.path.join(uri, RESULTS_FILE), "w") as file:
             file.write(json.dumps(content, indent=1))
 
