@@ -70,7 +70,7 @@ def run_seeds(config_file: str, seeds: list[int]) -> None:
         override = f"training.seed={seed}"
         config = load_config(config_file, [override])
         known = results["seeds"].get(str(seed))
-        if known and _with_defaults(known["config"]) == _settings(config):
+        if known and with_defaults(known["config"]) == settings_of(config):
             print(f"seed {seed}: in {file.name} already")
             continue
         subprocess.run(
@@ -95,7 +95,7 @@ def run_seeds(config_file: str, seeds: list[int]) -> None:
 def _kept(summary: dict[str, Any], config: Any) -> dict[str, Any]:
     """What is worth keeping of a summary."""
     return {
-        "config": _settings(config),
+        "config": settings_of(config),
         "profile": config.profile,
         "dataset": config.dataset,
         "seen_items": config.evaluation.seen_items,
@@ -105,7 +105,7 @@ def _kept(summary: dict[str, Any], config: Any) -> dict[str, Any]:
     }
 
 
-def _settings(config: Any) -> dict[str, Any]:
+def settings_of(config: Any) -> dict[str, Any]:
     """Everything the numbers depend on, without paths of this machine."""
     settings = dataclasses.asdict(config)
     settings["logs"].pop("path")
@@ -114,9 +114,9 @@ def _settings(config: Any) -> dict[str, Any]:
     return json.loads(json.dumps(settings))
 
 
-def _with_defaults(settings: dict[str, Any]) -> dict[str, Any]:
+def with_defaults(settings: dict[str, Any]) -> dict[str, Any]:
     """Settings of an older run; keys it did not know had their defaults."""
-    return _settings(from_mapping(PipelineConfig, settings))
+    return settings_of(from_mapping(PipelineConfig, settings))
 
 
 def table() -> str:

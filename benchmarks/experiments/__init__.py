@@ -1,0 +1,1 @@
+"""Named studies: datasets x models x seeds x one varied setting."""

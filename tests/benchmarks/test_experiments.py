@@ -1,0 +1,155 @@
+"""Studies: which runs, what is skipped, tables by hand."""
+
+import dataclasses
+import json
+
+import pytest
+
+from benchmarks.accuracy import settings_of
+from benchmarks.experiments import __main__ as command
+from benchmarks.experiments import results, study
+from models.settings import value_at
+from pipeline.config import load_config
+
+STUDY = """\
+title: Weights
+datasets: {Shop: pipeline/configs/demo.yaml}
+models: {CREATE: {training.warmup_epochs: 1}}
+vary: {setting: model.alignment_weight, values: [0.0, 0.5], label: weight}
+seeds: [0, 3]
+metrics: [ndcg_at_10]
+paper: {Shop: {"0.5": {ndcg_at_10: 2.25}}}
+source: nowhere
+reading: It rises.
+"""
+
+
+@pytest.fixture
+def made_up(tmp_path, monkeypatch):
+    """A study whose NDCG@10 is the weight plus a hundredth of the seed."""
+    (tmp_path / "weights.yaml").write_text(STUDY)
+    ran = []
+
+    def execute(run):
+        config = load_config(run.config_file, run.overrides)
+        ran.append(run)
+        value = config.model.alignment_weight + config.training.seed / 100
+        return {
+            "config": settings_of(config),
+            "metrics": {
+                "ndcg_at_10": value,
+                "intervals": {"ndcg_at_10": [value - 0.1, value + 0.1]},
+            },
+        }
+
+    monkeypatch.setattr(command, "execute", execute)
+    monkeypatch.setattr(
+        command, "load_study", lambda name: study.load_study(name, tmp_path)
+    )
+    monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
+    return tmp_path, ran
+
+
+def test_every_published_study_names_real_settings(monkeypatch):
+    monkeypatch.setenv("CREATE_DATA_ROOT", "/nowhere")
+    for path in study.STUDIES.glob("*.yaml"):
+        config = study.load_study(path.stem)
+        found = list(study.runs(config))
+        assert len({run.file_name for run in found}) == len(found)
+        for run in found:
+            loaded = load_config(run.config_file, run.overrides)
+            assert loaded.profile == "paper"
+            assert loaded.training.seed == run.seed
+            if config.vary:
+                value = value_at(loaded, config.vary.setting)
+                assert str(value) == run.row
+        for dataset, rows in config.paper.items():
+            known = {run.row for run in found if run.dataset == dataset}
+            assert set(rows) <= known
+
+
+def test_runs_that_are_there_are_skipped(made_up):
+    folder, ran = made_up
+    assert command.main(["weights", "--seeds", "3"]) == 0
+    assert [(run.row, run.seed) for run in ran] == [("0.0", 3), ("0.5", 3)]
+    command.main(["weights"])
+    assert [(run.row, run.seed) for run in ran[2:]] == [("0.0", 0), ("0.5", 0)]
+    command.main(["weights"])
+    assert len(ran) == 4
+    # other settings are another run
+    text = STUDY.replace("warmup_epochs: 1", "warmup_epochs: 2")
+    (folder / "weights.yaml").write_text(text)
+    command.main(["weights"])
+    assert len(ran) == 8
+
+
+def test_a_study_goes_on_after_a_kill(made_up, monkeypatch):
+    _, ran = made_up
+    execute = command.execute
+
+    def killed(run):
+        if len(ran) == 3:
+            raise KeyboardInterrupt
+        return execute(run)
+
+    monkeypatch.setattr(command, "execute", killed)
+    with pytest.raises(KeyboardInterrupt):
+        command.main(["weights"])
+    monkeypatch.setattr(command, "execute", execute)
+    command.main(["weights"])
+    assert len(ran) == 4
+    assert len({run.file_name for run in ran}) == 4
+
+
+def test_the_page_by_hand(made_up):
+    folder, _ = made_up
+    command.main(["weights"])
+    page = (folder / "results" / "weights.md").read_text()
+    # (0.5 + 0.53) / 2 and their standard deviation; interval of seed 0
+    assert "| 0.5 | 2 | 51.50 ± 2.12 [40.00, 60.00] |" in page
+    assert "| *0.5, paper* |  | *2.25* |" in page
+    assert "python -m benchmarks.experiments weights" in page
+    assert "It rises." in page
+    svg = (folder / "results" / "weights.svg").read_text()
+    assert "paper" in svg
+    assert "ours" in svg
+
+
+def test_a_table_of_what_there_is(made_up):
+    folder, ran = made_up
+    command.main(["weights", "--table"])
+    assert not ran
+    page = (folder / "results" / "weights.md").read_text()
+    assert "| 0.0 | 0 | – |" in page
+
+
+def test_an_unknown_study_and_an_unknown_key_are_refused(made_up, capsys):
+    folder, _ = made_up
+    assert command.main(["wieghts"]) == 1
+    assert "There are: weights" in capsys.readouterr().err
+    (folder / "weights.yaml").write_text(STUDY.replace("seeds", "seed"))
+    assert command.main(["weights"]) == 1
+    assert "Did you mean `seeds`" in capsys.readouterr().err
+
+
+def test_one_model_where_a_setting_varies():
+    config = study.StudyConfig(
+        title="",
+        datasets={},
+        models={"a": {}},
+        vary=study.Vary("model.alignment_weight", (0.1,), "weight"),
+    )
+    with pytest.raises(ValueError, match="must be one"):
+        dataclasses.replace(config, models={"a": {}, "b": {}})
+
+
+def test_results_are_small_files(made_up):
+    folder, _ = made_up
+    command.main(["weights", "--seeds", "0"])
+    files = sorted((folder / "results" / "weights").iterdir())
+    assert [file.name for file in files] == [
+        "shop-0.0-0.json",
+        "shop-0.5-0.json",
+    ]
+    content = json.loads(files[0].read_text())
+    assert "path" not in content["config"]["logs"]
