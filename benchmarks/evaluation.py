@@ -1,21 +1,22 @@
 """Users per second and memory of the evaluation, beside a plain numpy top-k.
 
     python -m benchmarks.evaluation [--users 100000] [--items 100000]
-        [--numpy-users 4096] [--output FILE.json]
+        [--batches 20] [--output FILE.json]
 
 Made-up histories of 20 events, an exported SavedModel whose user vector is
-that of the newest item, d 64. `evaluation` is what RankingEvaluator does with
+that of the newest item, d 64. First everything that RankingEvaluator does with
 them, from the examples on disk to metrics, comparisons and slices: every
 user's last target is ranked among all items twice, seen items kept and
 filtered, through the SavedModel's own signature and string ids, and the
-rankings are written and read back. `numpy` is the same product of float32
-vectors, numpy's argpartition and a sort of the best 100, for both settings,
-and the rank of the target; it writes nothing. Its users are a part of the
-others (--numpy-users), since it does every batch alike.
+rankings are written and read back. Its largest resident set (ru_maxrss) is
+the memory that an evaluation needs.
 
-Every measurement is a process of its own, one after the other on the same
-cores; memory is the largest resident set of the process (ru_maxrss). Prints
-a Markdown table, writes JSON and the table beside it.
+Then batches of 512 users in turn with numpy, so that both meet the same load:
+the evaluator's step (parse, both settings through the SavedModel, checks of
+the answers, ranks, tables) and the same product of float32 vectors with
+numpy's argpartition and a sort of the best 100 for both settings, which
+writes nothing. Medians; the ratio is theirs. Prints a Markdown table, writes
+JSON and the table beside it.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-STAGES = ("data", "evaluation", "numpy")
+STAGES = ("data", "evaluation", "batches")
 
 
 def main() -> int:
@@ -41,7 +42,7 @@ def main() -> int:
     )
     parser.add_argument("--users", type=int, default=100_000)
     parser.add_argument("--items", type=int, default=100_000)
-    parser.add_argument("--numpy-users", type=int, default=4_096)
+    parser.add_argument("--batches", type=int, default=20)
     parser.add_argument("--output", help="JSON file; a .md is put beside it")
     parser.add_argument("--stage", choices=STAGES, help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
@@ -70,19 +71,22 @@ def measure_all(arguments: argparse.Namespace) -> dict[str, Any]:
         for stage in STAGES:
             print(f"Stage {stage}", file=sys.stderr, flush=True)
             found[stage] = _apart(stage, folder, arguments)
-    evaluation, numpy = found["evaluation"], found["numpy"]
-    rate = arguments.users / evaluation["model_seconds"]
-    numpy_rate = arguments.numpy_users / numpy["seconds"]
+    evaluation, batches = found["evaluation"], found["batches"]
     return {
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 1),
         "users": arguments.users,
         "items": arguments.items,
-        "dim": numpy["dim"],
-        "evaluation": evaluation | {"users_per_second": rate},
-        "numpy": numpy
-        | {"users": arguments.numpy_users, "users_per_second": numpy_rate},
-        "ratio": rate / numpy_rate,
+        "dim": found["data"]["dim"],
+        "evaluation": evaluation
+        | {"users_per_second": arguments.users / evaluation["model_seconds"]},
+        "batches": batches
+        | {
+            "users_per_second": batches["batch"] / batches["seconds"],
+            "numpy_users_per_second": batches["batch"]
+            / batches["numpy_seconds"],
+            "ratio": batches["numpy_seconds"] / batches["seconds"],
+        },
     }
 
 
@@ -95,7 +99,7 @@ def _apart(
         ("--folder", folder),
         ("--users", arguments.users),
         ("--items", arguments.items),
-        ("--numpy-users", arguments.numpy_users),
+        ("--batches", arguments.batches),
     ):
         command += [name, str(value)]
     done = subprocess.run(
@@ -122,35 +126,28 @@ def _apart(
 
 def as_table(results: dict[str, Any]) -> str:
     """Markdown."""
-    lines = [
-        "| | users | seconds | users a second | peak, GiB |",
-        "| --- | ---: | ---: | ---: | ---: |",
-    ]
-    evaluation, numpy = results["evaluation"], results["numpy"]
-    for name, users, seconds, row in (
-        (
-            "the model, kept and filtered, to metrics",
-            results["users"],
-            evaluation["model_seconds"],
-            evaluation,
-        ),
-        ("numpy top-k", numpy["users"], numpy["seconds"], numpy),
-    ):
-        lines.append(
-            f"| {name} | {users:,} | {seconds:.1f} "
-            f"| {row['users_per_second']:,.0f} | {row['peak_gib']:.2f} |"
-        )
+    evaluation, batches = results["evaluation"], results["batches"]
     others = ", ".join(
-        f"{name} {seconds:.1f}"
+        f"{name} {seconds:.0f}"
         for name, seconds in evaluation["other_seconds"].items()
     )
-    lines.append(
-        f"\n{results['items']:,} items, d {results['dim']}, float32, "
-        f"{results['cores']} CPU cores (load {results['load']}): "
-        f"{results['ratio']:.2f} times numpy's users a second. Seconds of the "
-        f"rest of the evaluation, within the same peak: {others}."
+    return "\n".join(
+        [
+            "| batches in turn, kept and filtered | users a second |",
+            "| --- | ---: |",
+            f"| evaluator | {batches['users_per_second']:,.0f} |",
+            "| numpy's argpartition "
+            f"| {batches['numpy_users_per_second']:,.0f} |",
+            f"| ratio | {batches['ratio']:.2f} |",
+            "",
+            f"The whole evaluation of {results['users']:,} users against "
+            f"{results['items']:,} items (d {results['dim']}, float32): peak "
+            f"{evaluation['peak_gib']:.2f} GiB. Seconds on "
+            f"{results['cores']} CPU cores that others used as well (load "
+            f"{results['load']} at the end): the model "
+            f"{evaluation['model_seconds']:.0f}, {others}.",
+        ]
     )
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -22,8 +22,8 @@ def run(stage: str, arguments: argparse.Namespace) -> dict[str, Any]:
     folder = Path(arguments.folder)
     if stage == "data":
         return make_data(folder, arguments.users, arguments.items)
-    if stage == "numpy":
-        return numpy_top_k(folder, arguments.numpy_users)
+    if stage == "batches":
+        return in_turn(folder, arguments.batches)
     return evaluate(folder)
 
 
@@ -52,7 +52,7 @@ def make_data(folder: Path, users: int, items: int) -> dict[str, Any]:
         np.arange(items),
         max_history=EVENTS,
     )
-    return {}
+    return {"dim": DIM}
 
 
 class _Newest(tf.Module):
@@ -157,22 +157,28 @@ def evaluate(folder: Path) -> dict[str, Any]:
     }
 
 
-def _score(folder: Path, config: Any, split: Any) -> None:
-    import apache_beam as beam
-    from apache_beam.options.pipeline_options import PipelineOptions
+def _rank_targets(folder: Path, config: Any, split: Any) -> Any:
+    from components.ranking_evaluator import ranking
 
-    from components.beam_flush import flush_when_full_only
-    from components.ranking_evaluator import ranking, scoring
-
-    flush_when_full_only()
     items = len(np.load(folder / "vectors.npy", mmap_mode="r"))
-    fn = ranking.RankTargets(
+    return ranking.RankTargets(
         str(folder / "model"),
         functools.partial(item_ids, items),
         split,
         config,
         EVENTS,
     )
+
+
+def _score(folder: Path, config: Any, split: Any) -> None:
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    from components.beam_flush import flush_when_full_only
+    from components.ranking_evaluator import scoring
+
+    flush_when_full_only()
+    fn = _rank_targets(folder, config, split)
     options = PipelineOptions(["--direct_running_mode=in_memory"])
     with beam.Pipeline(options=options) as pipeline:
         examples = pipeline | beam.io.ReadFromTFRecord(
@@ -181,30 +187,52 @@ def _score(folder: Path, config: Any, split: Any) -> None:
         scoring.write_rankings(examples, fn, config, str(folder))
 
 
-def numpy_top_k(folder: Path, users: int) -> dict[str, Any]:
-    """The best 100 of the same scores by argpartition, and metrics."""
+def in_turn(folder: Path, batches: int) -> dict[str, Any]:
+    """Seconds of a batch by the evaluator and by numpy, one after the other.
+
+    So both meet the same load of a machine that others use as well.
+    """
+    from components import splits
+    from components.ranking_evaluator.config import EvaluationConfig
+
+    config = EvaluationConfig(targets=("last",), cutoffs=CUTOFFS)
+    fn = _rank_targets(folder, config, splits.SplitConfig())
+    fn.setup()
     vectors = np.load(folder / "vectors.npy")
-    rows = np.load(folder / "rows.npy")[:users]
-    longest = max(CUTOFFS)
-    hits = {"kept": 0, "filtered": 0}
-    start = time.perf_counter()
-    for first in range(0, len(rows), BATCH):
-        part = rows[first : first + BATCH]
-        history, wanted = part[:, :-1], part[:, -1:]
-        scores = vectors[history[:, -1]] @ vectors.T
-        for seen in ("kept", "filtered"):
-            if seen == "filtered":
-                np.put_along_axis(scores, history, -np.inf, axis=1)
-            best = np.argpartition(-scores, longest - 1, axis=1)[:, :longest]
-            order = np.argsort(-np.take_along_axis(scores, best, 1), axis=1)
-            best = np.take_along_axis(best, order, 1)
-            hits[seen] += int((best == wanted).sum())
+    rows = np.load(folder / "rows.npy", mmap_mode="r")
+    records = tf.data.TFRecordDataset(str(folder / "examples.gz"), "GZIP")
+    ours, theirs = [], []
+    for number, batch in enumerate(records.batch(BATCH).take(batches + 1)):
+        serialized = list(batch.numpy())
+        start = time.perf_counter()
+        list(fn.process(serialized))
+        ours.append(time.perf_counter() - start)
+        part = rows[number * BATCH : number * BATCH + len(serialized)]
+        start = time.perf_counter()
+        numpy_top_k(vectors, part)
+        theirs.append(time.perf_counter() - start)
+    # The first one loads and traces.
     return {
-        "seconds": time.perf_counter() - start,
-        "dim": DIM,
-        "recall_at_100": hits["kept"] / len(rows),
-        "peak_gib": peak_gib(),
+        "batches": len(ours) - 1,
+        "batch": BATCH,
+        "seconds": float(np.median(ours[1:])),
+        "numpy_seconds": float(np.median(theirs[1:])),
     }
+
+
+def numpy_top_k(vectors: np.ndarray, rows: np.ndarray) -> dict[str, float]:
+    """Hits among the best 100 of the same scores by argpartition."""
+    longest = max(CUTOFFS)
+    history, wanted = rows[:, :-1], rows[:, -1:]
+    scores = vectors[history[:, -1]] @ vectors.T
+    hits = {}
+    for seen in ("kept", "filtered"):
+        if seen == "filtered":
+            np.put_along_axis(scores, history, -np.inf, axis=1)
+        best = np.argpartition(-scores, longest - 1, axis=1)[:, :longest]
+        order = np.argsort(-np.take_along_axis(scores, best, 1), axis=1)
+        hits[seen] = float((np.take_along_axis(best, order, 1) == wanted).sum())
+    return hits
 
 
 def peak_gib() -> float:

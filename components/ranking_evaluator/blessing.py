@@ -7,14 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.ranking_evaluator.config import (
-    BASELINES,
     MODEL,
     EvaluationConfig,
     ThresholdConfig,
 )
 from components.targets import label
-
-MODEL_NAMES = (MODEL, *BASELINES)
 
 
 def metric_names(config: EvaluationConfig) -> list[str]:
@@ -94,7 +91,7 @@ def bless(
 def _checks(
     metrics: Mapping[str, Any], threshold: ThresholdConfig, seen: str
 ) -> list[dict[str, Any]]:
-    value = metrics["model"][threshold.target][seen][threshold.metric]
+    value = metrics[MODEL][threshold.target][seen][threshold.metric]
     name = metric_label(threshold.metric)
     name = f"{name} ({label(threshold.target)}, seen items {seen})"
     checks = []

@@ -32,7 +32,7 @@ from components.ranking_evaluator import (
     scoring,
     slices,
 )
-from components.ranking_evaluator.config import MODEL
+from components.ranking_evaluator.config import MODEL, EvaluationConfig
 from components.ranking_evaluator.request import (
     Request,
     choose_targets,
@@ -58,8 +58,9 @@ class Executor(BeamExecutor):
 
         Raises:
             ValueError: no test users, examples and vocabulary of different
-                runs, a threshold on what is not measured, or a model whose
-                answers are NaN, too short or repeated.
+                runs, a threshold on what is not measured, a model to compare
+                with that does not fit, or a model whose answers are NaN, too
+                short or repeated.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         request = parse(input_dict, output_dict, exec_properties)
@@ -95,22 +96,19 @@ class Executor(BeamExecutor):
             os.path.join(request.output, METRICS_FILE),
             json.dumps(evaluation, indent=2, sort_keys=True),
         )
-        main = (request.config.targets[0], request.config.seen_items)
-        best = evaluation["best_baseline"]
-        shown = examples.choose(
-            test,
-            targets[main[0]],
-            universe,
-            tables[main],
-            rankings[best][main] if best else None,
-            request.config.seed,
-        )
         _write_report(
             evaluation,
             _read_json(input_dict["model_run"], "training.json"),
             _read_json(input_dict["dead_letters"], "ingest.json"),
             _read_json(input_dict["period_statistics"], "drift.json"),
-            shown,
+            _shown(
+                test,
+                targets,
+                universe,
+                tables,
+                rankings.get(evaluation["best_baseline"]),
+                request.config,
+            ),
             request,
         )
         results.write_blessing(
@@ -160,6 +158,26 @@ def _evaluation(
         ),
         "blessing": blessing.bless(metrics, config, leaks),
     }
+
+
+def _shown(
+    test: Histories,
+    targets: Mapping[str, Targets],
+    universe: measures.Universe,
+    tables: results.Tables,
+    baseline: measures.Settings | None,
+    config: EvaluationConfig,
+) -> list[dict[str, Any]]:
+    """Users of the main setting for the report, and the baseline's answers."""
+    main = (config.targets[0], config.seen_items)
+    return examples.choose(
+        test,
+        targets[main[0]],
+        universe,
+        tables[main],
+        baseline[main] if baseline else None,
+        config.seed,
+    )
 
 
 def _rankings_of(

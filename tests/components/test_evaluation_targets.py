@@ -10,10 +10,11 @@ import pytest
 
 from components import histories as histories_lib
 from components import splits
-from components.ranking_evaluator import baselines, blessing, measures
+from components.ranking_evaluator import baselines, measures
 from components.ranking_evaluator import ranking as ranking_lib
 from components.ranking_evaluator import results as results_lib
 from components.ranking_evaluator.config import (
+    BASELINES,
     EvaluationConfig,
     ThresholdConfig,
 )
@@ -152,7 +153,7 @@ def test_every_rule_is_what_plain_python_makes_of_it(
         pytest.approx(2 / 11)
     )
     assert found["leaks_future"] is False
-    for name in blessing.MODEL_NAMES:
+    for name in ("model", *BASELINES):
         assert set(found["metrics"][name]) == set(RULES)
     json.dumps(found, allow_nan=False)
     check = found["blessing"]["checks"][0]["check"]
@@ -291,7 +292,7 @@ def test_more_targets_change_no_number_of_the_others(many, tmp_path):
     for file in (tmp_path / "evaluation").rglob("part*"):
         file.unlink()
     alone = evaluator._execute(many, tmp_path, few, SPLIT)
-    for name in blessing.MODEL_NAMES:
+    for name in ("model", *BASELINES):
         assert alone["metrics"][name]["last"] == every["metrics"][name]["last"]
 
 

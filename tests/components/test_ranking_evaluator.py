@@ -19,6 +19,7 @@ from components.ranking_evaluator import (
     words,
 )
 from components.ranking_evaluator.config import (
+    BASELINES,
     EvaluationConfig,
     ThresholdConfig,
 )
@@ -568,7 +569,7 @@ def test_executor_end_to_end(artifacts, tmp_path):
     assert filtered["coverage_at_4"] == pytest.approx(4 / 6)
     popular = found["metrics"]["most_popular"]["last"]["kept"]
     assert popular["ndcg_at_3"] == pytest.approx((1 / np.log2(3) + 1.5) / 3)
-    assert set(found["metrics"]) == set(blessing.MODEL_NAMES)
+    assert set(found["metrics"]) == {"model", *BASELINES}
     assert found["splits"]["items"] == {
         "log": 6,
         "universe": 6,

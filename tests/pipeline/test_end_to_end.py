@@ -245,6 +245,11 @@ def test_the_pushed_model_serves_in_a_process_without_our_code(workspace):
     card = os.path.join(summary["pushed_model"], "assets.extra/model_card.md")
     with open(card) as pushed, open(summary["model_card"]) as written:
         assert pushed.read() == written.read()
+    # Up to when it has learned: who compares it later must know.
+    facts = os.path.join(summary["pushed_model"], "assets.extra/model.json")
+    with open(facts) as file:
+        version_info = json.load(file)["version_info"]
+    assert version_info["fitted_until"] == summary["splits"]["test_cut"]
 
 
 def test_a_second_run_is_cached_and_an_edit_is_not(workspace):
