@@ -52,23 +52,7 @@ async def start_grpc(flags: argparse.Namespace, services: Services) -> Stop:
     Raises:
         ListenError: the port is taken.
     """
-    options = {
-        "grpc.max_receive_message_length": -1,
-        "grpc.max_send_message_length": -1,
-        # Two servers would silently share a port otherwise.
-        "grpc.so_reuseport": 0,
-        **dict(flags.grpc_channel_arguments),
-    }
-    server = grpc.aio.server(
-        interceptors=[ParseErrors()], options=list(options.items())
-    )
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        PredictionService(services.manager, services.pool, services.metrics),
-        server,
-    )
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(
-        ModelService(services.manager), server
-    )
+    server = _server(flags, services)
     servicer = None
     if flags.enable_grpc_healthcheck_service:
         servicer = health.aio.HealthServicer()
@@ -90,6 +74,28 @@ async def start_grpc(flags: argparse.Namespace, services: Services) -> Stop:
         await server.stop(flags.shutdown_grace_seconds)
 
     return stop
+
+
+def _server(flags: argparse.Namespace, services: Services) -> grpc.aio.Server:
+    """A server with TF Serving's two services, not started yet."""
+    options = {
+        "grpc.max_receive_message_length": -1,
+        "grpc.max_send_message_length": -1,
+        # Two servers would silently share a port otherwise.
+        "grpc.so_reuseport": 0,
+        **dict(flags.grpc_channel_arguments),
+    }
+    server = grpc.aio.server(
+        interceptors=[ParseErrors()], options=list(options.items())
+    )
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+        PredictionService(services.manager, services.pool, services.metrics),
+        server,
+    )
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(
+        ModelService(services.manager), server
+    )
+    return server
 
 
 class ParseErrors(grpc.aio.ServerInterceptor):

@@ -87,11 +87,16 @@ def table(result: dict[str, Any]) -> str:
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for size in result["sizes"]:
-        items, direct = size["items"], size["direct_ms"]
-        lines.append(
-            f"| {items:,} | direct call | one at a time | | {direct['p50']} | "
-            f"{direct['p95']} | {direct['p99']} | |"
-        )
+        items = size["items"]
+        for key, load in (
+            ("direct_ms", "one after another"),
+            ("direct_with_pauses_ms", "10 ms between"),
+        ):
+            direct = size[key]
+            lines.append(
+                f"| {items:,} | direct call | {load} | | {direct['p50']} | "
+                f"{direct['p95']} | {direct['p99']} | |"
+            )
         for mode in ("plain", "batching"):
             for row in size[mode]["closed_loop"]:
                 lines.append(_row(items, mode, f"{row['callers']} wait", row))
