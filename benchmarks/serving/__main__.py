@@ -56,7 +56,7 @@ def measure(sizes: list[int], quick: bool) -> dict[str, Any]:
     plan = scenarios.Plan()
     if quick:
         plan = scenarios.Plan(
-            seconds=1.0, callers=(1, 4), swap_seconds=6.0, memory_seconds=3.0
+            seconds=1.0, callers=(1, 4), swap_seconds=10.0, memory_seconds=3.0
         )
     started, busy = time.perf_counter(), busy_seconds()
     result: dict[str, Any] = {"cores": os.cpu_count(), "sizes": []}
