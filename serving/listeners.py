@@ -23,6 +23,8 @@ from serving.model_service import ModelService
 from serving.prediction_service import PredictionService
 from serving.rest import RestService
 
+# Bytes of a request from which on the event loop does not parse it itself.
+_LARGE = 2**18
 # Ends what was started: waits for the requests in flight.
 Stop = Callable[[], Coroutine[Any, Any, None]]
 
@@ -52,23 +54,7 @@ async def start_grpc(flags: argparse.Namespace, services: Services) -> Stop:
     Raises:
         ListenError: the port is taken.
     """
-    options = {
-        "grpc.max_receive_message_length": -1,
-        "grpc.max_send_message_length": -1,
-        # Two servers would silently share a port otherwise.
-        "grpc.so_reuseport": 0,
-        **dict(flags.grpc_channel_arguments),
-    }
-    server = grpc.aio.server(
-        interceptors=[ParseErrors()], options=list(options.items())
-    )
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        PredictionService(services.manager, services.pool, services.metrics),
-        server,
-    )
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(
-        ModelService(services.manager), server
-    )
+    server = _server(flags, services)
     servicer = None
     if flags.enable_grpc_healthcheck_service:
         servicer = health.aio.HealthServicer()
@@ -92,11 +78,41 @@ async def start_grpc(flags: argparse.Namespace, services: Services) -> Stop:
     return stop
 
 
-class ParseErrors(grpc.aio.ServerInterceptor):
-    """Answers bytes that are no message with INTERNAL, as gRPC asks.
+def _server(flags: argparse.Namespace, services: Services) -> grpc.aio.Server:
+    """A server with TF Serving's two services, not started yet."""
+    options = {
+        "grpc.max_receive_message_length": -1,
+        "grpc.max_send_message_length": -1,
+        # Two servers would silently share a port otherwise.
+        "grpc.so_reuseport": 0,
+        **dict(flags.grpc_channel_arguments),
+    }
+    server = grpc.aio.server(
+        interceptors=[Messages(services.pool)], options=list(options.items())
+    )
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+        PredictionService(services.manager, services.pool, services.metrics),
+        server,
+    )
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(
+        ModelService(services.manager), server
+    )
+    return server
 
-    Without it grpc.aio says UNKNOWN, and nothing on why.
+
+class Messages(grpc.aio.ServerInterceptor):
+    """Parses requests: wrong ones are INTERNAL, large ones wait elsewhere.
+
+    grpc.aio itself answers UNKNOWN to bytes that are no message, where gRPC
+    asks for INTERNAL, and parses on the event loop, which a request of many
+    megabytes would stop for all others.
+
+    Args:
+        pool: where large messages are parsed and written.
     """
+
+    def __init__(self, pool: futures.ThreadPoolExecutor) -> None:
+        self._pool = pool
 
     async def intercept_service(
         self,
@@ -108,20 +124,29 @@ class ParseErrors(grpc.aio.ServerInterceptor):
         if handler is None or handler.unary_unary is None:
             return handler
 
-        def parse(message: bytes) -> Any:
+        async def answer(message: bytes, context: Any) -> bytes:
+            loop, large = asyncio.get_running_loop(), len(message) > _LARGE
+            parse, write = (
+                handler.request_deserializer,
+                handler.response_serializer,
+            )
             try:
-                return handler.request_deserializer(message)
+                request = (
+                    await loop.run_in_executor(self._pool, parse, message)
+                    if large
+                    else parse(message)
+                )
             except Exception as error:  # Protobuf's differs by its build.
-                return ValueError(f"Cannot parse the request: {error}")
+                await context.abort(
+                    grpc.StatusCode.INTERNAL,
+                    f"Cannot parse the request: {error}",
+                )
+            response = await handler.unary_unary(request, context)
+            if large:
+                return await loop.run_in_executor(self._pool, write, response)
+            return write(response)
 
-        async def answer(request: Any, context: Any) -> Any:
-            if isinstance(request, ValueError):
-                await context.abort(grpc.StatusCode.INTERNAL, str(request))
-            return await handler.unary_unary(request, context)
-
-        return grpc.unary_unary_rpc_method_handler(
-            answer, parse, handler.response_serializer
-        )
+        return grpc.unary_unary_rpc_method_handler(answer)
 
 
 async def _follow_health(

@@ -74,6 +74,8 @@ class LocalServer:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "serving.server", *self._flags],
             env={
+                # Whoever starts this may hold part of the GPU's memory.
+                "TF_FORCE_GPU_ALLOW_GROWTH": "true",
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join(filter(None, paths)),
             },

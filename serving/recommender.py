@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from serving import retrieval
-from serving.signatures import MAX_ANSWERS, MAX_ROWS
+from serving.request_checks import after
+from serving.signatures import MAX_ANSWERS
 
 # Scores that are in memory at the same time: 128 MiB.
 _MAX_SCORES = 2**25
@@ -56,6 +57,15 @@ class Recommender:
             default_value=-1,
         )
         self._index = retrieval.build_index(item_vectors, popularity)
+        # Functions of the graph that the signatures share.
+        rows = tf.TensorSpec([None, None], tf.int64)
+        count = tf.TensorSpec([], tf.int32)
+        self._vectors = tf.function(
+            self._encode_histories, [rows], autograph=False
+        )
+        self._ranked = tf.function(
+            self._rank, [rows, rows, count], autograph=False
+        )
 
     def rows(self, item_ids: tf.Tensor) -> tf.Tensor:
         """Int64 rows from 1 of string ids; 0 for "" and unknown ids."""
@@ -76,6 +86,12 @@ class Recommender:
             `item_ids` [batch, k] and `scores` [batch, k]; where fewer than k
             items are left, "" and -inf fill the end.
         """
+        ranked: Tensors = self._ranked(history, excluded_rows, k)
+        return ranked
+
+    def _rank(
+        self, history: tf.Tensor, excluded_rows: tf.Tensor, k: tf.Tensor
+    ) -> Tensors:
         k = tf.minimum(k, self._num_items)
         users = tf.shape(history)[0]
         check = tf.debugging.assert_less_equal(
@@ -83,7 +99,7 @@ class Recommender:
             tf.constant(MAX_ANSWERS, tf.int64),
             "Too many users times `k`; send fewer at once.",
         )
-        with _after(check):
+        with after(check):
             history = tf.identity(history)
         return self._in_blocks(
             lambda start: self._best(
@@ -105,7 +121,7 @@ class Recommender:
             most,
             f"More than {most} candidates; send fewer at once.",
         )
-        with _after(check):
+        with after(check):
             positions = tf.maximum(candidates - 1, 0)
         vectors, empty = self._vectors(history)
         scores = tf.einsum(
@@ -165,7 +181,9 @@ class Recommender:
         )
         return item_ids, scores
 
-    def _vectors(self, history: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _encode_histories(
+        self, history: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """[batch, d] float32 vectors and [batch] bool: no known item."""
         rows = retrieval.align_newest(history, self._max_history)
         empty = rows[:, -1] == 0
@@ -208,45 +226,3 @@ class Recommender:
             parallel_iterations=1,
         )
         return {"item_ids": ids.concat(), "scores": scores.concat()}
-
-
-def checked_rows(*named: tuple[str, tf.Tensor]) -> list[tf.Tensor]:
-    """The tensors, once there is a row per user in each, and not too many."""
-    (first, reference), *others = named
-    checks = [
-        tf.debugging.assert_less_equal(
-            tf.shape(reference)[0],
-            MAX_ROWS,
-            f"`{first}` has more than {MAX_ROWS} rows; send fewer at once.",
-        )
-    ]
-    checks += [
-        tf.debugging.assert_less_equal(
-            tf.size(tensor),
-            MAX_ANSWERS,
-            f"`{name}` has more than {MAX_ANSWERS} elements; send fewer.",
-        )
-        for name, tensor in named
-    ]
-    checks += [
-        tf.debugging.assert_equal(
-            tf.shape(reference)[0],
-            tf.shape(other)[0],
-            f"`{first}` and `{name}` must have a row per user each.",
-        )
-        for name, other in others
-    ]
-    with _after(*checks):
-        return [tf.identity(tensor) for _, tensor in named]
-
-
-def checked_positive(name: str, value: tf.Tensor) -> tf.Tensor:
-    """The value, once all of it is at least 1."""
-    message = f"`{name}` must be at least 1."
-    with _after(tf.debugging.assert_positive(value, message)):
-        return tf.identity(value)
-
-
-def _after(*checks: tf.Operation | None) -> Any:
-    # A check that holds statically is None.
-    return tf.control_dependencies([c for c in checks if c is not None])

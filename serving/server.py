@@ -92,18 +92,7 @@ async def _serve_models(
             stops.append(await listeners.start_rest(flags, services))
         if flags.port:
             stops.append(await listeners.start_grpc(flags, services))
-        looks = [
-            manager.watch(flags.file_system_poll_wait_seconds),
-            _announce(flags, manager, [m.name for m in models]),
-        ]
-        if flags.model_config_file:
-            looks.append(
-                manager.watch_config(
-                    flags.model_config_file,
-                    flags.model_config_file_poll_wait_seconds,
-                )
-            )
-        tasks += [asyncio.create_task(look) for look in looks]
+        tasks += _tasks(flags, manager, models)
         await stop.wait()
         print("Stopping", flush=True)
     except listeners.ListenError as error:
@@ -113,6 +102,26 @@ async def _serve_models(
             task.cancel()
         # Both at once: neither takes new requests while the other drains.
         await asyncio.gather(*(stop_listening() for stop_listening in stops))
+
+
+def _tasks(
+    flags: argparse.Namespace,
+    manager: ModelManager,
+    models: Sequence[ServedModel],
+) -> list[asyncio.Task[None]]:
+    """What goes on beside answering: looks for versions and settings."""
+    looks = [
+        manager.watch(flags.file_system_poll_wait_seconds),
+        _announce(flags, manager, [m.name for m in models]),
+    ]
+    if flags.model_config_file:
+        looks.append(
+            manager.watch_config(
+                flags.model_config_file,
+                flags.model_config_file_poll_wait_seconds,
+            )
+        )
+    return [asyncio.create_task(look) for look in looks]
 
 
 def _set_parallelism(flags: argparse.Namespace) -> None:

@@ -8,12 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from serving import signatures
-from serving.recommender import (
-    Recommender,
-    Tensors,
-    checked_positive,
-    checked_rows,
-)
+from serving.recommender import Recommender, Tensors
+from serving.request_checks import checked_positive, checked_rows
 from serving.retrieval import NO_ITEM
 
 

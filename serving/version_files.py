@@ -132,24 +132,29 @@ def set_label(
 ) -> int | None:
     """Writes a label into a --model_config_file, in one step.
 
+    Comments of the file are lost.
+
     Returns:
         The version that had the label.
 
     Raises:
         ConfigError: the file is wrong or does not name the model, or the
-            version is not in the model's folder.
+            version is not in the model's folder (where that can be seen).
     """
     models = {m.name: m for m in model_config.read(file)}
     if model_name not in models:
         raise ConfigError(
             f"{file} has no model {model_name!r}, found {sorted(models)}."
         )
-    found = [v for v, _ in find(models[model_name].base_path)]
-    if version not in found:
-        raise ConfigError(
-            f"There is no version {version} in "
-            f"{models[model_name].base_path}, found {found or 'none'}."
-        )
+    base_path = models[model_name].base_path
+    # The file may be for a server elsewhere, whose folders are not here.
+    if tf.io.gfile.isdir(base_path):
+        found = [v for v, _ in find(base_path)]
+        if version not in found:
+            raise ConfigError(
+                f"There is no version {version} in {base_path}, found "
+                f"{found or 'none'}."
+            )
     with tf.io.gfile.GFile(file) as stream:
         config = text_format.Parse(
             stream.read(), model_server_config_pb2.ModelServerConfig()

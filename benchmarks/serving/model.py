@@ -56,9 +56,22 @@ def requests(num_items: int, number: int, seed: int) -> list[bytes]:
 
 
 def direct_milliseconds(
-    directory: Path, num_items: int, seconds: float, seed: int
+    directory: Path,
+    num_items: int,
+    seconds: float,
+    seed: int,
+    pause: float = 0.0,
 ) -> np.ndarray:
-    """Times of calls of the SavedModel in this process, one by one."""
+    """Times of calls of the SavedModel in this process, one by one.
+
+    Args:
+        directory: of the SavedModel.
+        num_items: of the model.
+        seconds: how long to call it.
+        seed: of the histories.
+        pause: seconds between two calls. A call after a pause finds cold
+            caches and sleeping threads, as a server's calls do.
+    """
     model = tf.saved_model.load(str(directory))
     signature = model.signatures["serving_default"]
     random = np.random.default_rng(seed)
@@ -75,6 +88,7 @@ def direct_milliseconds(
         answer = signature(history=histories[len(taken) % len(histories)])
         answer["item_ids"].numpy(), answer["scores"].numpy()
         taken.append(1e3 * (time.perf_counter() - start))
+        time.sleep(pause)
     return np.array(taken)
 
 

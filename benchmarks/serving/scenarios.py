@@ -46,18 +46,25 @@ class Plan:
 
 def measure_size(directory: Path, num_items: int, plan: Plan) -> dict[str, Any]:
     """A model of one size: by itself, and served without and with batching."""
-    direct = percentiles(
-        model.direct_milliseconds(
-            directory / "1", num_items, plan.seconds / 2, plan.seed
+    direct, paced = (
+        percentiles(
+            model.direct_milliseconds(
+                directory / "1", num_items, plan.seconds / 2, plan.seed, pause
+            )
         )
+        for pause in (0.0, 0.01)
     )
-    result: dict[str, Any] = {"items": num_items, "direct_ms": direct}
+    result: dict[str, Any] = {
+        "items": num_items,
+        "direct_ms": direct,
+        "direct_with_pauses_ms": paced,
+    }
     for name, batching in (("plain", False), ("batching", True)):
         with _served(directory, batching) as server:
             client = _client(server, num_items, plan)
             result[name] = _rates(client, plan)
         quiet = result[name]["open_loop"][0]["p50"]
-        result[name]["p50_over_direct_ms"] = round(quiet - direct["p50"], 3)
+        result[name]["p50_over_direct_ms"] = round(quiet - paced["p50"], 3)
     return result
 
 

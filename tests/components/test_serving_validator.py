@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
-from google.protobuf import json_format
-from tensorflow_serving.apis import prediction_log_pb2
+from google.protobuf import json_format, text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 from tfx import v1 as tfx
 from tfx.components.pusher import executor as pusher
 from tfx.types import standard_artifacts
@@ -20,8 +21,10 @@ from tfx.utils import path_utils
 
 from components.ranking_evaluator.config import EvaluationConfig
 from components.ranking_evaluator.ranking import RANKINGS_SCHEMA
+from components.serving_validator import checks
 from components.serving_validator.config import ServingValidationConfig
 from components.serving_validator.executor import Executor
+from components.serving_validator.requests import MeasuredRequest
 from components.splits import SplitConfig
 from models.settings import to_json
 from tests.serving.catalogue import make_catalogue
@@ -271,6 +274,59 @@ def test_evaluation_of_another_run_is_an_error(inputs, tmp_path):
     )
     with pytest.raises(ValueError, match="no ranking for user 'u03'"):
         _validate({**artifacts, "evaluation": other}, tmp_path / "blessing")
+
+
+class Answers(checks.ServedModel):
+    """Answers this ranking, whatever is asked."""
+
+    def __init__(self, ranking):
+        self.ranking = ranking
+
+    def predict(self, request):
+        answer = predict_pb2.PredictResponse()
+        for name, values in (
+            ("item_ids", [list(self.ranking)]),
+            ("scores", [list(self.ranking.values())]),
+        ):
+            answer.outputs[name].CopyFrom(tf.make_tensor_proto(values))
+        return answer
+
+
+@pytest.mark.parametrize(
+    ("measured", "passed"),
+    [
+        ("abc", True),
+        ("acb", True),  # b and c are nearly equal.
+        ("abd", True),  # So is d, which comes right after them.
+        ("abe", False),
+        ("bac", False),
+        ("abx", False),
+    ],
+)
+def test_only_near_ties_may_change_places(measured, passed):
+    ranking = {"a": 9.0, "b": 5.001, "c": 5.0, "d": 4.999, "e": 4.9}
+    request = MeasuredRequest("u1", [b"z"], [], list(measured))
+    check = Answers(ranking).check_answers([request])
+    assert check.passed is passed
+    if not passed:
+        assert "user 'u1': served ['a', 'b', 'c'], measured" in check.detail
+
+
+def test_shorter_answer_than_measured_is_wrong():
+    request = MeasuredRequest("u1", [b"z"], [], ["a", "b"])
+    assert not Answers({"a": 1.0}).check_answers([request]).passed
+    assert not Answers({"a": 1.0, "": -np.inf}).check_answers([request]).passed
+
+
+def test_schema_must_fit_the_signatures():
+    schema = text_format.Parse(
+        (REPOSITORY / SCHEMA).read_text(), schema_pb2.Schema()
+    )
+    assert checks._schema_differences(schema) == []
+    schema.feature[1].type = schema_pb2.INT
+    (found,) = checks._schema_differences(schema)
+    assert "item_ids of the schema must be BYTES" in found
+    assert "found INT" in found
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -312,6 +313,18 @@ def test_versions_change_without_a_failed_request(
     assert changes == [1, 2, 3, 2]
 
 
+def _begin_rest(server_process, length):
+    """Opens a request whose body is still to come; its handler runs."""
+    address = ("127.0.0.1", server_process.rest_port)
+    connection = socket.create_connection(address, timeout=30)
+    connection.sendall(
+        b"POST /v1/models/create:predict HTTP/1.1\r\nHost: x\r\n"
+        b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % length
+    )
+    assert connection.recv(100).startswith(b"HTTP/1.1 100")
+    return connection
+
+
 def test_stop_lets_requests_in_flight_end(changing, catalogue):
     running = changing
     stub = prediction_service_pb2_grpc.PredictionServiceStub(running.channel)
@@ -320,9 +333,14 @@ def test_stop_lets_requests_in_flight_end(changing, catalogue):
         stub.Predict.future(predict_request({"history": large}), timeout=60)
         for _ in range(4)
     ]
+    body = b'{"instances": [["x"]]}'
+    connection = _begin_rest(running, len(body))
     # The answer to a request sent later shows that the first ones arrived.
     _status(running)
     running.process.terminate()
+    connection.sendall(body)
+    with connection:
+        assert connection.recv(100).startswith(b"HTTP/1.1 200")
     shapes = {
         tf.make_ndarray(f.result().outputs["item_ids"]).shape for f in futures
     }

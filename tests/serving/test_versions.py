@@ -87,6 +87,9 @@ def test_label_is_moved(base_path, tmp_path, capsys):
     assert model.labels == {"stable": 3}
     assert model.policy.limit is None  # All else stays.
     assert _run(*arguments, 5) == 1
+    # For a server elsewhere, whose folder is not here.
+    config.write_text(CONFIG.format("/nowhere/create", "all {}"))
+    assert _run(*arguments, 5) == 0
     assert _run(*arguments, 3, "--model_name", "other") == 1
     assert "no model 'other'" in capsys.readouterr().err
 

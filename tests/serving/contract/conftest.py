@@ -49,7 +49,7 @@ class Server:
 
 
 @pytest.fixture(scope="session")
-def server(request, tmp_path_factory):
+def server(request, exported, tmp_path_factory):
     target = request.config.getoption("--target", None)
     if target:
         rest = request.config.getoption("--rest-target", None)
@@ -59,7 +59,7 @@ def server(request, tmp_path_factory):
             yield Server(target, rest, base_path, channel)
         return
     directory = tmp_path_factory.mktemp("contract")
-    models.write(directory)
+    models.write(directory, first=exported)
     config, *flags = models.server_flags(directory)
     process = ServerProcess(pathlib.Path(directory), *flags, models=[config])
     yield Server(

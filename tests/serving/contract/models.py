@@ -8,6 +8,7 @@ files; PATH is where the server finds the same folder (default DIR).
 
 import os
 import pathlib
+import shutil
 import sys
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
@@ -40,13 +41,17 @@ def server_flags(directory):
     ]
 
 
-def write(directory, seen_as=None):
+def write(directory, seen_as=None, first=None):
+    """`first` is a folder that holds version 1 already."""
     from tests.serving.catalogue import make_catalogue
 
     directory = pathlib.Path(directory).absolute()
     seen_as = seen_as or str(directory)
     catalogue = make_catalogue()
-    catalogue.export(directory / "create" / "1")
+    if first is None:
+        catalogue.export(directory / "create" / "1")
+    else:
+        shutil.copytree(first, directory / "create" / "1")
     catalogue.export(
         directory / "create" / "2", item_ids=catalogue.item_ids[::-1]
     )
