@@ -21,6 +21,7 @@ from models.config import ModelConfig, TrainingConfig
 from models.config.weights import weight_at
 from models.settings import SettingsError, from_mapping
 from pipeline.beam_config import BeamConfig
+from pipeline.kubeflow_config import KubeflowConfig
 from pipeline.yaml_tree import Places, place_of, read_tree
 from serving.config import ServingConfig
 
@@ -47,6 +48,7 @@ class PipelineConfig:
         evaluation: what is measured, and when a model is blessed.
         serving: name and answer length of the pushed model.
         beam: where and how the Beam steps run.
+        kubeflow: images, storage and resources of the runs on Kubeflow.
         runs_dir: folder of all runs, relative to the repository root.
     """
 
@@ -64,6 +66,7 @@ class PipelineConfig:
     )
     serving: ServingConfig = dataclasses.field(default_factory=ServingConfig)
     beam: BeamConfig = dataclasses.field(default_factory=BeamConfig)
+    kubeflow: KubeflowConfig = dataclasses.field(default_factory=KubeflowConfig)
     runs_dir: str = "runs"
 
     def __post_init__(self) -> None:
