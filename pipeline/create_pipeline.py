@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from tfx import v1 as tfx
+from tfx.dsl.components.base import executor_spec
 from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
 from tfx.proto import transform_pb2
 
@@ -15,6 +16,7 @@ from components.graph_builder.component import GraphBuilder
 from components.histories import SPLIT
 from components.history_example_gen.component import HistoryExampleGen
 from components.period_statistics.component import PeriodStatistics
+from components.pusher.executor import Executor as PusherExecutor
 from components.ranking_evaluator.component import RankingEvaluator
 from components.trainer.component import Trainer
 from components.trainer.config import TrainerConfig
@@ -153,7 +155,7 @@ def create_pipeline(
         code_fingerprint=_fingerprint("RankingEvaluator"),
     )
 
-    # Hand a blessed model to the servers.
+    # Hand a blessed model to the servers, once.
     pusher = tfx.components.Pusher(
         model=trainer.outputs["model"],
         model_blessing=evaluator.outputs["blessing"],
@@ -162,6 +164,7 @@ def create_pipeline(
                 base_directory=serving_dir
             )
         ),
+        custom_executor_spec=executor_spec.ExecutorClassSpec(PusherExecutor),
     )
 
     components = [
