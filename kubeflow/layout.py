@@ -80,7 +80,7 @@ def check_uri(key: str, uri: str | None) -> str:
             f"`{key}` is {uri!r}: TensorFlow and Beam know no minio://, the "
             "steps would fail after the first. MinIO speaks S3. Fix: --set "
             f"{key}=s3://{rest} and its address in kubeflow.defaults.env: "
-            "{S3_ENDPOINT: 'minio-service.kubeflow:9000', S3_USE_HTTPS: '0'} "
+            "{S3_ENDPOINT: 'http://minio-service.kubeflow:9000'} "
             "(docs/kubeflow.md, Storage)."
         )
     if scheme not in ("gs", "s3") or not rest.strip("/"):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
+import sys
+from typing import NoReturn
 
 
 def prepare_s3(*texts: str) -> None:
@@ -27,3 +30,17 @@ def prepare_s3(*texts: str) -> None:
             "--build-arg STORAGE=s3 (docs/kubeflow.md, Storage)."
         )
     importlib.import_module("tensorflow_io")
+
+
+def leave(code: int) -> NoReturn:
+    """Ends the process, past the plug-in's own clean-up.
+
+    tensorflow-io 0.37.1 aborts at the end of a process that has used s3://
+    ("pure virtual method called"), and a step that is done would count as
+    failed.
+    """
+    if "tensorflow_io" in sys.modules:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

@@ -23,12 +23,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from collections.abc import Iterator, Sequence
 
 from tfx.dsl.io import fileio
 
-from kubeflow.object_store import prepare_s3
+from kubeflow.object_store import leave, prepare_s3
 from kubeflow.spec import MISSING, Json
 
 # The artifacts of single values are files, all others folders.
@@ -125,4 +124,4 @@ def _artifacts(invocation: Json, side: str) -> Iterator[tuple[str, Json]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

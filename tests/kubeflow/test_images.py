@@ -5,10 +5,12 @@ import json
 import re
 import shlex
 import shutil
+import sys
 
 import pytest
 
 from components.code_fingerprint import code_fingerprint
+from kubeflow import object_store
 from pipeline.config import REPOSITORY
 
 # What ResolveRun compares with the image (kubeflow.resolve_run.executor.CODE).
@@ -91,3 +93,22 @@ def test_further_packages_are_hashed_and_touch_none_of_the_lock(name):
     assert found and not set(found) & set(pins("requirements.lock"))
     blocks = re.split(r"(?m)^(?=[\w.-]+==)", (REPOSITORY / file).read_text())
     assert all("--hash=sha256:" in block for block in blocks[1:])
+
+
+def test_a_step_that_used_s3_ends_without_the_plug_ins_abort(monkeypatch):
+    codes = []
+    monkeypatch.setattr("os._exit", codes.append)
+    with pytest.raises(SystemExit):
+        object_store.leave(0)
+    assert not codes
+    monkeypatch.setitem(sys.modules, "tensorflow_io", object())
+    with pytest.raises(SystemExit):
+        object_store.leave(3)
+    assert codes == [3]
+
+
+def test_s3_without_its_plug_in_is_refused_with_the_fix(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    object_store.prepare_s3("gs://bucket/x", "/folder")
+    with pytest.raises(RuntimeError, match="--build-arg STORAGE=s3"):
+        object_store.prepare_s3('{"uri": "s3://bucket/x"}')
