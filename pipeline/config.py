@@ -23,6 +23,7 @@ from models.config.weights import weight_at
 from models.settings import SettingsError, from_mapping, with_values
 from models.tuning.config import Settings, TuningConfig
 from pipeline.beam_config import BeamConfig
+from pipeline.kubeflow_config import KubeflowConfig
 from pipeline.yaml_tree import Places, place_of, read_tree
 from serving.config import ServingConfig
 
@@ -50,6 +51,7 @@ class PipelineConfig:
         serving: name and answer length of the pushed model.
         serving_validation: what it must do behind a server before that.
         beam: where and how the Beam steps run.
+        kubeflow: images, storage and resources of the runs on Kubeflow.
         runs_dir: folder of all runs, relative to the repository root.
     """
 
@@ -71,6 +73,7 @@ class PipelineConfig:
         default_factory=ServingValidationConfig
     )
     beam: BeamConfig = dataclasses.field(default_factory=BeamConfig)
+    kubeflow: KubeflowConfig = dataclasses.field(default_factory=KubeflowConfig)
     runs_dir: str = "runs"
 
     def __post_init__(self) -> None:

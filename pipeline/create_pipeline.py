@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from tfx import v1 as tfx
+from tfx.dsl.components.base import executor_spec
 from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
 from tfx.proto import transform_pb2
 
@@ -16,6 +17,7 @@ from components.histories import SPLIT
 from components.history_example_gen.component import HistoryExampleGen
 from components.model_card.component import ModelCardWriter
 from components.period_statistics.component import PeriodStatistics
+from components.pusher.executor import Executor as PusherExecutor
 from components.ranking_evaluator.component import RankingEvaluator
 from components.serving_validator.component import ServingValidator
 from components.trainer.component import Trainer
@@ -217,6 +219,7 @@ def create_pipeline(
                 base_directory=serving_dir
             )
         ),
+        custom_executor_spec=executor_spec.ExecutorClassSpec(PusherExecutor),
     )
 
     components = [

@@ -1,0 +1,1 @@
+"""The stock Pusher, which pushes a model once."""

@@ -1,0 +1,96 @@
+"""Pushes a model once, however often the step is tried."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import Any
+
+from tfx import types
+from tfx.components.pusher import executor as stock
+from tfx.dsl.io import fileio
+from tfx.proto import pusher_pb2
+from tfx.types import artifact_utils
+from tfx.utils import io_utils, proto_utils
+
+_LAST_FILE = "saved_model.pb"
+_CHUNK_BYTES = 1 << 22
+
+
+class Executor(stock.Executor):
+    """The stock executor, unless the model is there already.
+
+    The stock one names versions by the clock. A step that is killed after the
+    copy, and tried again, would push the same model a second time, and every
+    server would load it again.
+    """
+
+    def Do(  # noqa: N802 (TFX's name)
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Pushes a blessed model, or finds that it has been pushed."""
+        destination = pusher_pb2.PushDestination()
+        proto_utils.json_to_proto(
+            exec_properties["push_destination"], destination
+        )
+        base = destination.filesystem.base_directory
+        version = None
+        if base and self.CheckBlessing(input_dict):
+            version = pushed_version(self.GetModelPath(input_dict), base)
+        if version is None:
+            super().Do(input_dict, output_dict, exec_properties)
+            return
+        pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
+        io_utils.copy_dir(self.GetModelPath(input_dict), pushed.uri)
+        self._MarkPushed(
+            pushed,
+            pushed_destination=os.path.join(base, version),
+            pushed_version=version,
+        )
+
+
+def pushed_version(model: str, base: str) -> str | None:
+    """The newest version below `base`, where it is this model.
+
+    Only the newest counts: to go back to an older model is to push it again.
+
+    Args:
+        model: folder of a SavedModel.
+        base: folder or URI of the versions.
+
+    Returns:
+        Its name; None where the newest is another model or there is none.
+        Versions without saved_model.pb, which is copied last, are what a
+        killed push has left and do not count.
+    """
+    if not fileio.exists(base):
+        return None
+    names = (name.strip("/") for name in fileio.listdir(base))
+    complete = [
+        name
+        for name in names
+        if name.isdigit()
+        and fileio.exists(os.path.join(base, name, _LAST_FILE))
+    ]
+    if not complete:
+        return None
+    newest = max(complete, key=int)
+    same = _digests(model) == _digests(os.path.join(base, newest))
+    return newest if same else None
+
+
+def _digests(folder: str) -> dict[str, str]:
+    """Path in a folder -> SHA-256 of the file there."""
+    found = {}
+    for path, _, names in fileio.walk(folder):
+        for name in names:
+            file = os.path.join(path, name)
+            digest = hashlib.sha256()
+            with fileio.open(file, "rb") as stream:
+                while chunk := stream.read(_CHUNK_BYTES):
+                    digest.update(chunk)
+            found[os.path.relpath(file, folder)] = digest.hexdigest()
+    return found

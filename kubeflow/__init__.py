@@ -1,0 +1,1 @@
+"""The same pipeline on Kubeflow Pipelines 2 and Vertex AI."""

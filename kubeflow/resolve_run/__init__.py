@@ -1,0 +1,1 @@
+"""The first step of a run: what the parameters of this run mean."""

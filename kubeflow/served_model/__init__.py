@@ -1,0 +1,1 @@
+"""The model now serving, where another orchestrator has a resolver."""

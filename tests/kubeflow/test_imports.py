@@ -1,0 +1,37 @@
+"""Imports run one way: kubeflow, pipeline, components, models and serving."""
+
+import ast
+
+import pytest
+
+from pipeline.config import REPOSITORY
+
+FLOORS = {"models": 0, "serving": 0, "components": 1, "pipeline": 2}
+FLOORS["kubeflow"] = 3
+
+
+def imported(file):
+    """Names of the packages that a file imports, also inside functions."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            yield node.module.split(".")[0]
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name.split(".")[0]
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_no_arrow_goes_up(package):
+    files = list((REPOSITORY / package).rglob("*.py"))
+    assert files
+    for file in files:
+        for name in imported(file):
+            assert FLOORS.get(name, -1) <= FLOORS[package], f"{file}: {name}"
+
+
+def test_only_kubeflow_knows_kubeflows_packages():
+    for package in set(FLOORS) - {"kubeflow"}:
+        for file in (REPOSITORY / package).rglob("*.py"):
+            names = set(imported(file))
+            assert not names & {"kfp", "kfp_server_api", "kubernetes"}, file

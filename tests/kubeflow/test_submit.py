@@ -1,0 +1,245 @@
+"""What is asked of the server, in which order, and what a person is told."""
+
+import io
+import json
+
+import kfp_server_api
+import pytest
+import yaml
+
+from kubeflow import submit
+from kubeflow.cluster import Cluster, version_name
+from kubeflow.compile import compile_pipeline
+from kubeflow.report import fetch_report
+from kubeflow.submit import SubmitError, parameter_values
+from kubeflow.watch import watch
+from tests.kubeflow.helpers import CLUSTER, DEMO, settings
+from tests.kubeflow.kfp_server import KfpServer, serve
+
+
+@pytest.fixture
+def server():
+    return KfpServer()
+
+
+@pytest.fixture
+def host(server, monkeypatch, tmp_path):
+    # The client keeps a context of its own in the home folder.
+    monkeypatch.setattr(
+        "kfp.Client._LOCAL_KFP_CONTEXT", str(tmp_path / "context.json")
+    )
+    for name in ("KF_PIPELINES_ENDPOINT", "KUBECONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    with serve(server) as address:
+        yield address
+
+
+def call(host, *arguments, overrides=()):
+    command = ["--config", str(DEMO), "--host", host, "--poll-seconds=0.01"]
+    for override in (*CLUSTER, *overrides):
+        command += ["--set", override]
+    return submit.main([*command, *arguments])
+
+
+def test_first_run(server, host, capsys):
+    server.states = [
+        {"state": "PENDING"},
+        {
+            "state": "RUNNING",
+            "run_details": {"task_details": [task("Trainer")]},
+        },
+        {
+            "state": "SUCCEEDED",
+            "run_details": {"task_details": [task("Trainer", "SUCCEEDED")]},
+        },
+    ]
+    assert call(host, "--param", "training_max_epochs=3") == 0
+    out = capsys.readouterr().out
+    assert out.count("Trainer ") == 2
+    assert out.splitlines()[-1] == "The run has succeeded."
+    text = compile_pipeline(settings())
+    (version,) = server.versions.values()
+    assert version["display_name"] == version_name(text)
+    assert server.uploads[version["pipeline_version_id"]].decode() == text
+    assert [p["display_name"] for p in server.pipelines.values()] == [
+        "tiny-shop"
+    ]
+    (run,) = server.runs.values()
+    assert run["pipeline_version_reference"] == {
+        "pipeline_id": version["pipeline_id"],
+        "pipeline_version_id": version["pipeline_version_id"],
+    }
+    assert run["runtime_config"] == {
+        "pipeline_root": "s3://bucket/runs/tiny_shop/artifacts",
+        # Every parameter, for a server fills in no defaults.
+        "parameters": {
+            "input_fingerprint": "",
+            "logs_path": "s3://bucket/logs",
+            "push_target": "s3://bucket/runs/tiny_shop/serving/create",
+            "split_test_date": "",
+            "split_test_quantile": 0.8,
+            "training_max_epochs": 3,
+        },
+    }
+
+
+def task(name, state="RUNNING", message=None):
+    found = {
+        "display_name": name,
+        "state": state,
+        "create_time": "2024-03-01T12:00:00Z",
+    }
+    if message:
+        found["error"] = {"code": 1, "message": message}
+    return found
+
+
+def test_an_unchanged_pipeline_is_uploaded_once(server, host):
+    assert call(host, "--no-wait") == 0
+    assert call(host, "--no-wait") == 0
+    assert len(server.versions) == len(server.pipelines) == 1
+    assert len(server.runs) == 2
+    assert call(host, "--no-wait", overrides=["training.seed=1"]) == 0
+    assert len(server.versions) == 2
+    assert len(server.pipelines) == len(server.experiments) == 1
+    newest = list(server.runs.values())[-1]["pipeline_version_reference"]
+    assert newest["pipeline_version_id"] == "pipeline_version-2"
+
+
+def test_a_failed_run_says_which_step_and_why(server, host, capsys):
+    server.states = [
+        {
+            "state": "FAILED",
+            "run_details": {
+                "task_details": [
+                    task("Transform", "FAILED", "exit status 1"),
+                    task("Transform-driver", "SUCCEEDED"),
+                ]
+            },
+            "error": {"code": 1, "message": "1 step failed"},
+        }
+    ]
+    assert call(host) == 1
+    out = capsys.readouterr().out
+    assert "Transform                    failed: exit status 1" in out
+    assert "driver" not in out
+    assert "1 step failed" in out
+    assert "The run has failed." in out
+
+
+def test_a_cancelled_run_ends_the_watch():
+    states = [
+        kfp_server_api.V2beta1Run(state=state)
+        for state in ("RUNNING", "CANCELING", "CANCELED")
+    ]
+    out = io.StringIO()
+    assert watch(lambda: states.pop(0), seconds=0, out=out) == "CANCELED"
+
+
+def test_a_schedule_is_made_kept_and_replaced(server, host, capsys):
+    every_night = ["--schedule", "0 0 3 * * *"]
+    assert call(host, *every_night) == 0
+    (made,) = server.recurring.values()
+    assert made["display_name"] == "tiny-shop-schedule"
+    assert made["trigger"] == {"cron_schedule": {"cron": "0 0 3 * * *"}}
+    assert made["mode"] == "ENABLE"
+    assert int(made["max_concurrency"]) == 1
+    assert made["no_catchup"] is True
+    # The newest data of every run: no fingerprint of today in it.
+    assert made["runtime_config"]["parameters"]["input_fingerprint"] == ""
+
+    server.calls.clear()
+    assert call(host, *every_night) == 0
+    assert "(unchanged)" in capsys.readouterr().out
+    assert not [c for c in server.calls if c[0] != "GET"]
+
+    assert call(host, "--schedule", "0 0 4 * * *") == 0
+    (new,) = server.recurring.values()
+    assert new["trigger"]["cron_schedule"]["cron"] == "0 0 4 * * *"
+    order = [c for c in server.calls if c[0] in ("POST", "DELETE")]
+    assert [path.rsplit("/", 1)[1] for _, path in order] == [
+        f"{made['recurring_run_id']}:disable",
+        "recurringruns",
+        made["recurring_run_id"],
+    ]
+    assert not server.runs
+
+
+def test_a_refused_schedule_leaves_the_old_one_running(server, host, capsys):
+    assert call(host, "--schedule", "0 0 3 * * *") == 0
+    server.refuse = r"POST /apis/v2beta1/recurringruns"
+    assert call(host, "--schedule", "0 0 4 * * *") == 1
+    assert "500: refused by the test" in capsys.readouterr().err
+    (old,) = server.recurring.values()
+    assert old["mode"] == "ENABLE"
+    assert old["trigger"]["cron_schedule"]["cron"] == "0 0 3 * * *"
+
+
+def test_what_the_server_says_is_passed_on(server, host, capsys):
+    server.refuse = r"POST /apis/v2beta1/runs"
+    assert call(host) == 1
+    assert "The server answered 500: refused by the test" in (
+        capsys.readouterr().err
+    )
+    assert call(host, "--schedule", "0 3 * * *") == 1
+    assert "expected six fields" in capsys.readouterr().err
+    assert call(host, overrides=["kubeflow.root=null"]) == 2
+    assert "`kubeflow.root` is not set" in capsys.readouterr().err
+
+
+def test_parameters_are_checked_before_anything_is_asked(server, host, capsys):
+    assert call(host, "--param", "epochs=3") == 1
+    assert "expected NAME=VALUE with one of input_fingerprint, logs_path" in (
+        capsys.readouterr().err
+    )
+    assert not server.calls
+    spec = next(yaml.safe_load_all(compile_pipeline(settings())))
+    with pytest.raises(SubmitError, match="expected int"):
+        parameter_values(spec, ["training_max_epochs=many"])
+    values = parameter_values(spec, ["split_test_quantile=0.7"])
+    assert values["split_test_quantile"] == 0.7
+
+
+def test_no_server_at_the_address(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(
+        "kfp.Client._LOCAL_KFP_CONTEXT", str(tmp_path / "context.json")
+    )
+    assert call("http://127.0.0.1:1") == 1
+    assert "kubectl port-forward" in capsys.readouterr().err
+
+
+def test_a_cluster_of_several_users(server, host):
+    cluster = Cluster(host, "team-a")
+    cluster.experiment("e")
+    (made,) = server.experiments.values()
+    assert made["namespace"] == "team-a"
+
+
+def evaluation(folder, text):
+    folder.mkdir(parents=True)
+    (folder / "report.html").write_text(text)
+    (folder / "metrics.json").write_text(json.dumps({"of": text}))
+
+
+def test_the_report_of_the_run_is_fetched(tmp_path):
+    root = tmp_path / "tiny-shop"
+    # Backends since 2.5 put a folder per attempt in between.
+    evaluation(root / "run-1/RankingEvaluator/evaluation", "one")
+    evaluation(root / "run-2/RankingEvaluator/7f3a/evaluation", "two")
+    for run, text in (("run-1", "one"), ("run-2", "two")):
+        files, own = fetch_report(str(root), run, tmp_path / run)
+        assert own
+        assert [f.read_text() for f in files] == [
+            text,
+            json.dumps({"of": text}),
+        ]
+
+
+def test_a_cached_evaluation_is_found_in_an_earlier_run(tmp_path):
+    root = tmp_path / "tiny-shop"
+    evaluation(root / "run-1/RankingEvaluator/evaluation", "one")
+    files, own = fetch_report(str(root), "run-2", tmp_path / "out")
+    assert not own
+    assert files[0].read_text() == "one"
+    with pytest.raises(FileNotFoundError, match="before it was measured"):
+        fetch_report(str(tmp_path / "other"), "run-1", tmp_path / "out")
