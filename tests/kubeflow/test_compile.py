@@ -351,7 +351,7 @@ def test_vertex_takes_a_job():
         ),
         (["kubeflow.runtime_parameters=[training.seed, logs.keep]"], "group"),
         (
-            ["kubeflow.runtime_parameters=[serving.model_name]"],
+            ["kubeflow.runtime_parameters=[runs_dir]"],
             "changes no step",
         ),
         (["logs.separator='{{'"], "a placeholder of its own"),
