@@ -351,7 +351,7 @@ def test_vertex_takes_a_job():
         ),
         (["kubeflow.runtime_parameters=[training.seed, logs.keep]"], "group"),
         (
-            ["kubeflow.runtime_parameters=[runs_dir]"],
+            ["kubeflow.runtime_parameters=[kubeflow.gpu.vertex_type]"],
             "changes no step",
         ),
         (["logs.separator='{{'"], "a placeholder of its own"),
