@@ -102,6 +102,13 @@ class PipelineConfig:
         Values that are out of range, or only together with others, are the
         search's matter: it tells them and goes on.
         """
+        shared = self.training.distribution == "multi_worker"
+        if self.tuning.stages and shared:
+            raise ValueError(
+                "`tuning.stages` search on one machine, but "
+                "`training.distribution` is multi_worker: tune with mirrored "
+                "or none, then train with the values found and no stages."
+            )
         present = Settings(self.model, self.training)
         for index, stage in enumerate(self.tuning.stages):
             tried = [
