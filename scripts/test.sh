@@ -20,7 +20,8 @@ if [[ "${1:-}" == "--lint-only" ]]; then
   [[ -z "$failed" ]]
   exit
 fi
-python -m pytest "$@"
+# Two at a time, a file never shared: most of a run waits for processes.
+python -m pytest -n 2 --dist loadfile "$@"
 status=$?
 if [[ $status -eq 0 && -n "$failed" ]]; then
   printf 'test: the tests pass, but not%s\n' "$failed" >&2

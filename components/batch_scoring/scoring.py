@@ -41,6 +41,28 @@ class WriteShard(beam.DoFn):
             yield write_shard(shard, self._output, self._job, self._recommend)
 
 
+def write_shards(
+    pipeline: beam.Pipeline, shards: Sequence[str], output: str, job: Job
+) -> beam.PCollection:
+    """Ranks the users of files of histories, each file by one worker.
+
+    Args:
+        pipeline: takes the steps.
+        shards: files of histories.
+        output: folder of the Parquet files.
+        job: model and settings.
+
+    Returns:
+        Users of each file that was written.
+    """
+    return (
+        pipeline
+        | "Shards" >> beam.Create(shards)
+        | "Spread" >> beam.Reshuffle()
+        | "Write" >> beam.ParDo(WriteShard(output, job))
+    )
+
+
 def score(
     pattern: str, output: str, job: Job, beam_arguments: Sequence[str]
 ) -> Progress:
@@ -69,10 +91,5 @@ def score(
     if todo:
         flush_when_full_only()
         with beam.Pipeline(options=options) as pipeline:
-            _ = (
-                pipeline
-                | "Shards" >> beam.Create(sorted(todo))
-                | "Spread" >> beam.Reshuffle()
-                | "Write" >> beam.ParDo(WriteShard(output, job))
-            )
+            write_shards(pipeline, sorted(todo), output, job)
     return Progress(len(found), len(found) - len(todo))

@@ -82,8 +82,8 @@ def _rate(group: Mapping[str, Any]) -> str:
     rate, last = group["learning_rate"], group["last_learning_rate"]
     # the last one comes back from single precision
     if abs(last - rate) <= 1e-6 * rate:
-        return f"{rate:g}"
-    return f"{rate:g} to {last:.2g}"
+        return f"{rate:.4g}"
+    return f"{rate:.4g} to {last:.2g}"
 
 
 def _change(first: float, last: float) -> str:

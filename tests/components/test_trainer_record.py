@@ -21,8 +21,9 @@ def test_training_json_holds_the_plan_that_the_report_shows(
     model, training = helpers.settings_of(warmup)
     selection, refit = helpers.both_fits(model, training)
     config = TrainerConfig(model=model, training=training)
-    _write_training(str(tmp_path), config, selection, refit)
+    _write_training(str(tmp_path), config, selection, refit, None)
     written = json.loads((tmp_path / TRAINING_FILE).read_text())
+    assert written["tuning"] is None
     assert written["model"]["global_weight"] == {
         "start": 0.3,
         "end": 0.1,
