@@ -18,6 +18,7 @@ import platform
 import statistics
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,23 +74,27 @@ def run_seeds(config_file: str, seeds: list[int]) -> None:
         if known and with_defaults(known["config"]) == settings_of(config):
             print(f"seed {seed}: in {file.name} already")
             continue
-        subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "pipeline.run",
-                "--config",
-                config_file,
-                "--set",
-                override,
-            ],
-            check=True,
-        )
+        run_pipeline(config_file, [override])
         summary = read_summary(config)
         results["seeds"][str(seed)] = _kept(summary, config)
         results["machine"] = f"{platform.machine()}, {_cpu()}"
         file.parent.mkdir(exist_ok=True)
         file.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+
+
+def run_pipeline(
+    config_file: str | os.PathLike[str], overrides: Sequence[str]
+) -> None:
+    """Runs a whole pipeline; its output goes to the console.
+
+    Raises:
+        CalledProcessError: it failed.
+    """
+    command = [sys.executable, "-m", "pipeline.run"]
+    command += ["--config", str(config_file)]
+    for override in overrides:
+        command += ["--set", override]
+    subprocess.run(command, check=True)
 
 
 def _kept(summary: dict[str, Any], config: Any) -> dict[str, Any]:

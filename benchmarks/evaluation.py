@@ -24,13 +24,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+from benchmarks.child import print_result, run_child
+
 STAGES = ("data", "evaluation", "batches")
 
 
@@ -52,7 +52,7 @@ def main() -> int:
         from benchmarks import evaluation_stages
 
         result = evaluation_stages.run(arguments.stage, arguments)
-        print("RESULT " + json.dumps(result), flush=True)
+        print_result(result)
         return 0
     results = measure_all(arguments)
     table = as_table(results)
@@ -93,35 +93,14 @@ def measure_all(arguments: argparse.Namespace) -> dict[str, Any]:
 def _apart(
     stage: str, folder: str, arguments: argparse.Namespace
 ) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.evaluation"]
-    for name, value in (
-        ("--stage", stage),
-        ("--folder", folder),
-        ("--users", arguments.users),
-        ("--items", arguments.items),
-        ("--batches", arguments.batches),
-    ):
-        command += [name, str(value)]
-    done = subprocess.run(
-        command,
-        cwd=REPOSITORY,
-        env={
-            **os.environ,
-            "TF_USE_LEGACY_KERAS": "1",
-            "TF_CPP_MIN_LOG_LEVEL": "2",
-            # memory and speed are the host's
-            "CUDA_VISIBLE_DEVICES": "",
-        },
-        capture_output=True,
-        text=True,
-    )
-    for line in done.stdout.splitlines():
-        if line.startswith("RESULT "):
-            return json.loads(line.removeprefix("RESULT "))
-    raise RuntimeError(
-        f"`{' '.join(command)}` ended with {done.returncode} and no result:\n"
-        f"{done.stderr[-3000:]}"
-    )
+    options = {
+        "--stage": stage,
+        "--folder": folder,
+        "--users": arguments.users,
+        "--items": arguments.items,
+        "--batches": arguments.batches,
+    }
+    return run_child("benchmarks.evaluation", options)
 
 
 def as_table(results: dict[str, Any]) -> str:

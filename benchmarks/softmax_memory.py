@@ -25,12 +25,12 @@ import argparse
 import json
 import os
 import resource
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+from benchmarks.child import NoResultError, print_result, run_child
+
 NAMES = {
     "tensorflow": "full softmax, TensorFlow's operations",
     "chunked": "full softmax, in pieces",
@@ -73,7 +73,7 @@ def main() -> int:
             DIM,
             arguments.steps,
         )
-        print("RESULT " + json.dumps(result), flush=True)
+        print_result(result)
         return 0
     results = measure_all(arguments)
     table = as_table(results)
@@ -123,37 +123,20 @@ def _measure_apart(
     arguments: argparse.Namespace, loss: str, num_items: int, positions: int
 ) -> dict[str, Any] | None:
     """None where the memory allowed is not enough."""
-    command = [sys.executable, "-m", "benchmarks.softmax_memory", "--one"]
-    values = {
+    options = {
+        "--one": None,
         "--losses": loss,
         "--items": num_items,
         "--positions": positions,
         "--steps": arguments.steps,
         "--limit-gib": arguments.limit_gib,
     }
-    command += [str(part) for pair in values.items() for part in pair]
-    done = subprocess.run(
-        command,
-        cwd=REPOSITORY,
-        env={
-            **os.environ,
-            "TF_USE_LEGACY_KERAS": "1",
-            "TF_CPP_MIN_LOG_LEVEL": "2",
-            # the memory is the host's
-            "CUDA_VISIBLE_DEVICES": "",
-        },
-        capture_output=True,
-        text=True,
-    )
-    for line in done.stdout.splitlines():
-        if line.startswith("RESULT "):
-            return json.loads(line.removeprefix("RESULT "))
-    if any(sign in done.stderr for sign in _OUT_OF_MEMORY):
-        return None
-    raise RuntimeError(
-        f"`{' '.join(command)}` ended with {done.returncode} and neither a "
-        f"result nor a failed allocation:\n{done.stderr[-3000:]}"
-    )
+    try:
+        return run_child("benchmarks.softmax_memory", options)
+    except NoResultError as error:
+        if any(sign in error.stderr for sign in _OUT_OF_MEMORY):
+            return None
+        raise
 
 
 def as_table(results: dict[str, Any]) -> str:

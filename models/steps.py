@@ -118,20 +118,20 @@ class Steps(tf.Module):
         steps = whole if max_steps is None else min(whole, max_steps)
         rates = rates_of_epoch(self.config, warmup, phase_epoch, whole)
         weights = self.weights(0 if warmup else phase_epoch)
-        run = self._graph_epoch if alone else self._joint_epoch
-        measured = run(
-            self._data,
-            *map(tf.constant, batches),
-            _Inputs(
-                tf.constant(epoch),
-                tf.constant(steps),
-                tf.constant(rates),
-                LossWeights(
-                    tf.constant(weights["global"], tf.float32),
-                    tf.constant(weights["alignment"], tf.float32),
-                ),
+        inputs = _Inputs(
+            tf.constant(epoch),
+            tf.constant(steps),
+            tf.constant(rates),
+            LossWeights(
+                tf.constant(weights["global"], tf.float32),
+                tf.constant(weights["alignment"], tf.float32),
             ),
         )
+        numbers = map(tf.constant, batches)
+        if alone:
+            measured = self._graph_epoch(*numbers, inputs)
+        else:
+            measured = self._joint_epoch(*numbers, inputs, self._data)
         last = {g.name: float(rates[steps - 1, g.column]) for g in groups}
         return epoch_result.result(measured, steps, last, weights)
 
@@ -169,7 +169,7 @@ class Steps(tf.Module):
 
     @tf.function(reduce_retracing=True)
     def _joint_epoch(
-        self, data: Data, order: tf.Tensor, edges: tf.Tensor, inputs: _Inputs
+        self, order: tf.Tensor, edges: tf.Tensor, inputs: _Inputs, data: Data
     ) -> Measured:
         measured = epoch_result.nothing(inputs.steps)
         for step in tf.range(inputs.steps):
@@ -189,10 +189,7 @@ class Steps(tf.Module):
         return measured
 
     @tf.function(reduce_retracing=True)
-    def _graph_epoch(
-        self, data: Data, edges: tf.Tensor, inputs: _Inputs
-    ) -> Measured:
-        del data
+    def _graph_epoch(self, edges: tf.Tensor, inputs: _Inputs) -> Measured:
         measured = epoch_result.nothing(inputs.steps)
         for step in tf.range(inputs.steps):
             tf.autograph.experimental.set_loop_options(parallel_iterations=1)

@@ -14,14 +14,13 @@ per run, and <study>.md and <study>.svg beside the folder.
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accuracy import settings_of, with_defaults
+from benchmarks.accuracy import run_pipeline, settings_of, with_defaults
 from benchmarks.experiments import results
 from benchmarks.experiments.study import (
     STUDIES,
@@ -112,11 +111,7 @@ def execute(run: Run) -> dict[str, Any]:
         CalledProcessError: the pipeline failed; its output says why.
     """
     config = load_config(REPOSITORY / run.config_file, run.overrides)
-    command = [sys.executable, "-m", "pipeline.run"]
-    command += ["--config", str(REPOSITORY / run.config_file)]
-    for override in run.overrides:
-        command += ["--set", override]
-    subprocess.run(command, check=True)
+    run_pipeline(REPOSITORY / run.config_file, run.overrides)
     summary = read_summary(config)
     target, seen = config.evaluation.targets[0], config.evaluation.seen_items
     epochs = summary["timings"]["epochs"]

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from benchmarks.accuracy import METRICS
 from models.settings import SettingsError, from_mapping
 
 STUDIES = Path(__file__).parent / "studies"
@@ -53,14 +54,7 @@ class StudyConfig:
     datasets: dict[str, str]
     models: dict[str, dict[str, Any]]
     seeds: tuple[int, ...] = (0, 1, 2)
-    metrics: tuple[str, ...] = (
-        "ndcg_at_10",
-        "recall_at_10",
-        "coverage_at_10",
-        "ndcg_at_100",
-        "recall_at_100",
-        "coverage_at_100",
-    )
+    metrics: tuple[str, ...] = METRICS
     vary: Vary | None = None
     paper: dict[str, dict[str, dict[str, float]]] = dataclasses.field(
         default_factory=dict

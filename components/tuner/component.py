@@ -31,9 +31,6 @@ class TunerSpec(component_spec.ComponentSpec):
         "best_hyperparameters": component_spec.ChannelParameter(
             type=standard_artifacts.HyperParameters
         ),
-        "tuner_results": component_spec.ChannelParameter(
-            type=standard_artifacts.TunerResults
-        ),
     }
 
 
@@ -41,7 +38,8 @@ class Tuner(base_component.BaseComponent):
     """Searches for settings with Optuna, on validation only.
 
     The stock Tuner takes KerasTuner and the stock Trainer's inputs, hence a
-    component of its own; its outputs are those of the stock one.
+    component of its own. Its one output holds the best values and, for the
+    report, all trials.
 
     Args:
         examples: transformed histories.
@@ -75,9 +73,6 @@ class Tuner(base_component.BaseComponent):
                 code_fingerprint=code_fingerprint,
                 best_hyperparameters=types.Channel(
                     type=standard_artifacts.HyperParameters
-                ),
-                tuner_results=types.Channel(
-                    type=standard_artifacts.TunerResults
                 ),
             )
         )

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from typing import Any
 
 from tfx import types
 from tfx.dsl.components.base import base_executor
-from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 
 from components.periods import TRAIN
@@ -22,8 +20,6 @@ from models.settings import from_json, to_json
 from models.tuning.config import Settings
 from models.tuning.study import Search
 
-RESULTS_FILE = "tuning.json"
-
 
 class Executor(base_executor.BaseExecutor):
     """Executor of the Tuner component."""
@@ -34,7 +30,7 @@ class Executor(base_executor.BaseExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Searches, writes best_hyperparameters and tuner_results."""
+        """Searches, writes best_hyperparameters."""
         config = from_json(TunerConfig, exec_properties["config"])
         set_up_devices(config.training.distribution, _report)
         inputs = read_inputs(input_dict, config.split)
@@ -64,17 +60,11 @@ class Executor(base_executor.BaseExecutor):
             _report,
         )
         best, stages = search.run()
-        trials = [dataclasses.asdict(stage) for stage in stages]
         write_search(
             artifact_utils.get_single_uri(output_dict["best_hyperparameters"]),
             best,
-            trials,
+            [dataclasses.asdict(stage) for stage in stages],
         )
-        uri = artifact_utils.get_single_uri(output_dict["tuner_results"])
-        fileio.makedirs(uri)
-        content = {"best": best, "stages": trials}
-        with fileio.open(os.path.join(uri, RESULTS_FILE), "w") as file:
-            file.write(json.dumps(content, indent=1))
 
 
 def _needs_graph(config: TunerConfig) -> bool:
