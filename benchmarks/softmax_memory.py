@@ -40,8 +40,13 @@ LOSSES = tuple(NAMES)
 DIM = 64
 GIB = 2**30
 # how a failed allocation looks in what the process leaves behind: an error
-# of TensorFlow's allocator, or an abort from below it
-_OUT_OF_MEMORY = ("OOM when allocating", "bad_alloc", "Cannot allocate memory")
+# of TensorFlow's allocator, an abort from below it, or no room for a thread
+_OUT_OF_MEMORY = (
+    "OOM when allocating",
+    "bad_alloc",
+    "Cannot allocate memory",
+    "pthread_create() failed",
+)
 
 
 def main() -> int:

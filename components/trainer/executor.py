@@ -17,7 +17,7 @@ from components.trainer.config import TrainerConfig
 from components.trainer.devices import set_up_devices
 from components.trainer.hyperparameters import read_search
 from components.trainer.inputs import digest, popular_rows
-from components.trainer.periods import read_inputs
+from components.trainer.read_artifacts import read_inputs
 from components.trainer.served import served
 from models.config import TrainingConfig
 from models.settings import from_json, to_json, with_values

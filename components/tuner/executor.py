@@ -14,7 +14,7 @@ from components.periods import TRAIN
 from components.trainer.devices import set_up_devices
 from components.trainer.hyperparameters import write_search
 from components.trainer.inputs import digest
-from components.trainer.periods import read_inputs
+from components.trainer.read_artifacts import read_inputs
 from components.tuner.config import TunerConfig
 from models.settings import from_json, to_json
 from models.tuning.config import Settings

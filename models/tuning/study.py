@@ -12,14 +12,12 @@ import dataclasses
 import hashlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import optuna
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+import tensorflow as tf
 from optuna.trial import TrialState
 
 from models.divergence import TrainingDivergedError
@@ -28,6 +26,7 @@ from models.settings import SettingsError, value_at, with_values
 from models.training import Period, fit, graph_steps
 from models.tuning import trials as records
 from models.tuning.config import Settings, StageConfig, TuningConfig
+from models.tuning.journal import Journal
 from models.tuning.trials import Trial, progress_line
 from models.tuning.watch import Watch, suggest
 
@@ -56,8 +55,8 @@ class Search:
         settings: what holds beside the values searched.
         config: stages, seed, pruning.
         period: data with validation queries.
-        directory: of the journal and the checkpoints; the same arguments and
-            directory go on where a killed search stopped.
+        directory: of the journal and the checkpoints, a folder or a URI; the
+            same arguments and directory go on where a killed search stopped.
         report: takes a line per epoch and per trial.
     """
 
@@ -74,10 +73,7 @@ class Search:
         self._period = period
         self._directory = directory
         self._report = report
-        os.makedirs(directory, exist_ok=True)
-        self._storage = JournalStorage(
-            JournalFileBackend(os.path.join(directory, "study.journal"))
-        )
+        self._journal = Journal(directory)
         # it writes a line per trial of its own
         optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -159,7 +155,9 @@ class Search:
             state = TrialState.PRUNED
         watch.close()
         study.tell(trial, value, state)
-        shutil.rmtree(folder, ignore_errors=True)
+        self._journal.save()
+        if tf.io.gfile.exists(folder):
+            tf.io.gfile.rmtree(folder)
 
     def _fit(
         self,
@@ -197,7 +195,7 @@ class Search:
                 n_warmup_steps=self._config.pruner.epochs,
             )
         return optuna.create_study(
-            storage=self._storage,
+            storage=self._journal.storage,
             # another winner before, or another space, is another search
             study_name=f"{stage.name}-{_digest([fixed, stage.space])}",
             direction="maximize",

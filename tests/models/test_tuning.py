@@ -108,6 +108,19 @@ def test_a_killed_search_ends_as_one_that_was_not(tmp_path):
     assert len(last.fits) == 12 - 0 - 3 - 2
 
 
+def test_a_search_kept_in_a_store_goes_on(tmp_path):
+    """TensorFlow's file system in memory stands in for gs:// and s3://."""
+    _, (expected,) = MadeUp(tmp_path, STAGE).run()
+    killed = MadeUp("ram://searches/one", STAGE)
+    killed.stop_at = 4
+    with pytest.raises(KeyboardInterrupt):
+        killed.run()
+    last = MadeUp("ram://searches/one", STAGE)
+    _, (found,) = last.run()
+    assert found == expected
+    assert len(last.fits) == 12 - 3
+
+
 def test_more_trials_continue_the_search(tmp_path):
     MadeUp(tmp_path, STAGE).run()
     more = MadeUp(tmp_path, dataclasses.replace(STAGE, trials=15))
