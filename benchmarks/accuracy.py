@@ -83,18 +83,44 @@ def run_seeds(config_file: str, seeds: list[int]) -> None:
 
 
 def run_pipeline(
-    config_file: str | os.PathLike[str], overrides: Sequence[str]
+    config_file: str | os.PathLike[str],
+    overrides: Sequence[str],
+    threads: int | None = None,
+    log: Path | None = None,
 ) -> None:
-    """Runs a whole pipeline; its output goes to the console.
+    """Runs a whole pipeline.
+
+    Args:
+        config_file: its configuration.
+        overrides: `key=value`, on top of it.
+        threads: of TensorFlow, None for all cores.
+        log: takes its output, None for the console.
 
     Raises:
-        CalledProcessError: it failed.
+        RuntimeError: it failed; names the log and repeats its end.
+        CalledProcessError: it failed, and the console says why.
     """
     command = [sys.executable, "-m", "pipeline.run"]
     command += ["--config", str(config_file)]
     for override in overrides:
         command += ["--set", override]
-    subprocess.run(command, check=True)
+    environment = dict(os.environ)
+    if threads is not None:
+        for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):
+            environment[name] = str(threads)
+    if log is None:
+        subprocess.run(command, check=True, env=environment)
+        return
+    with log.open("w") as output:
+        done = subprocess.run(
+            command, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
+    if done.returncode:
+        end = "\n".join(log.read_text().splitlines()[-20:])
+        raise RuntimeError(
+            f"`{' '.join(command)}` ended with {done.returncode}. The end of "
+            f"{log}:\n{end}"
+        )
 
 
 def _kept(summary: dict[str, Any], config: Any) -> dict[str, Any]:

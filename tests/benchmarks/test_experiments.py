@@ -2,12 +2,13 @@
 
 import dataclasses
 import json
+import threading
 
 import pytest
 
-from benchmarks.accuracy import settings_of
+from benchmarks.accuracy import run_pipeline, settings_of
 from benchmarks.experiments import __main__ as command
-from benchmarks.experiments import results, study
+from benchmarks.experiments import execution, results, study
 from models.settings import value_at
 from pipeline.config import load_config
 
@@ -30,7 +31,7 @@ def made_up(tmp_path, monkeypatch):
     (tmp_path / "weights.yaml").write_text(STUDY)
     ran = []
 
-    def execute(run):
+    def execute(run, slot):
         config = load_config(run.config_file, run.overrides)
         ran.append(run)
         value = config.model.alignment_weight + config.training.seed / 100
@@ -87,10 +88,10 @@ def test_a_study_goes_on_after_a_kill(made_up, monkeypatch):
     _, ran = made_up
     execute = command.execute
 
-    def killed(run):
+    def killed(run, slot):
         if len(ran) == 3:
             raise KeyboardInterrupt
-        return execute(run)
+        return execute(run, slot)
 
     monkeypatch.setattr(command, "execute", killed)
     with pytest.raises(KeyboardInterrupt):
@@ -153,3 +154,50 @@ def test_results_are_small_files(made_up):
     ]
     content = json.loads(files[0].read_text())
     assert "path" not in content["config"]["logs"]
+
+
+def test_side_by_side_every_run_has_room_of_its_own(made_up, monkeypatch):
+    folder, ran = made_up
+    execute, together = command.execute, threading.Barrier(2, timeout=30)
+    used = []
+
+    def meeting(run, slot):
+        together.wait()
+        used.append(slot.overrides)
+        result = execute(run, slot)
+        together.wait()
+        return result
+
+    monkeypatch.setattr(command, "execute", meeting)
+    command.main(["weights", "--jobs", "2"])
+    assert len(ran) == 4
+    assert used[0] != used[1]
+    assert set(used) == {slot.overrides for slot in execution.slots(2)}
+    assert len(list((folder / "results" / "weights").iterdir())) == 4
+
+
+def test_a_failure_keeps_what_ran_beside_it(made_up, monkeypatch):
+    folder, _ = made_up
+    execute, together = command.execute, threading.Barrier(2, timeout=30)
+    begun = []
+
+    def one_fails(run, slot):
+        begun.append(run)
+        together.wait()
+        if run.row == "0.0":
+            raise RuntimeError("no room")
+        return execute(run, slot)
+
+    monkeypatch.setattr(command, "execute", one_fails)
+    with pytest.raises(RuntimeError, match="no room"):
+        command.main(["weights", "--jobs", "2"])
+    assert len(begun) == 2
+    assert len(list((folder / "results" / "weights").iterdir())) == 1
+
+
+def test_a_pipeline_that_fails_names_its_log(tmp_path):
+    log = tmp_path / "run.log"
+    with pytest.raises(RuntimeError, match="run.log") as raised:
+        run_pipeline("nowhere.yaml", [], threads=1, log=log)
+    assert "nowhere.yaml" in str(raised.value)
+    assert "nowhere.yaml" in log.read_text()
