@@ -9,7 +9,9 @@ may be left out: the other is then a model of its own, with the same loss.
 
 With `item_vectors: propagated` the sequential tower reads and scores the items
 as the graph encoder leaves them (as MRGSRec does, not in the paper); after
-training they are one table, so serving is the same.
+training they are one table, so serving is the same. With `warm_graph_weight`
+the graph as the warm-up left it recommends beside the sequential tower
+(`models.warm_graph`).
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from models.graph.tower import NodeVectors
 from models.item_embedding import ItemEmbedding
 from models.losses.select import alignment_loss, local_loss
 from models.sequential.build import build_sequential_tower
+from models.warm_graph import Recommender, WarmGraph, user_vectors
 
 
 class LossParts(NamedTuple):
@@ -77,15 +80,47 @@ class Create(tf.keras.Model):
         self.graph = build_graph_tower(
             self.items, config, adjacency, seed * 1000 + 2
         )
+        self.warm_graph: WarmGraph | None = None
+        if config.warm_graph_weight:
+            self.warm_graph = WarmGraph(
+                num_items, config.embedding_dim, config.warm_graph_weight
+            )
 
     def call(self, histories: tf.Tensor) -> tf.Tensor:
-        """[batch, length] histories to [batch, d] user vectors."""
+        """[batch, length] histories to user vectors of `recommender`."""
+        recommender = self.recommender()
+        assert self.sequential is not None
+        return user_vectors(self.sequential, histories, recommender)
+
+    def recommender(self) -> Recommender:
+        """What recommends besides the weights of the sequential tower.
+
+        Raises:
+            ValueError: there is no sequential tower.
+        """
         if self.sequential is None:
             raise ValueError(
                 "A model without sequential tower recommends by the tables "
                 "of `graph.fold_in`."
             )
-        return self.sequential.last_state(histories, self.item_table())
+        table = self.item_table()
+        if self.warm_graph is None:
+            return Recommender(table, table)
+        return self.warm_graph.beside(table)
+
+    def end_warmup(self, restart_tables: bool) -> None:
+        """Keeps what the graph knows now, where it is to recommend.
+
+        Args:
+            restart_tables: whether both tables then start anew.
+        """
+        if self.graph is None:
+            raise ValueError("A model without graph encoder has no warm-up.")
+        if self.warm_graph is not None:
+            self.warm_graph.keep(self.graph.fold_in())
+        if restart_tables:
+            self.items.restart()
+            self.graph.restart()
 
     def item_table(self) -> tf.Tensor:
         """[num_items, d] vectors the sequential tower reads and scores."""

@@ -25,13 +25,17 @@ class ItemEmbedding(tf.keras.layers.Layer):
         super().__init__(name="item_embedding")
         self.num_items = num_items
         self.embedding_dim = embedding_dim
+        self._start = {"stddev": init_stddev, "seed": seed}
         self.table = self.add_weight(
             name="table",
             shape=(num_items, embedding_dim),
-            initializer=tf.keras.initializers.TruncatedNormal(
-                stddev=init_stddev, seed=seed
-            ),
+            initializer=tf.keras.initializers.TruncatedNormal(**self._start),
         )
+
+    def restart(self) -> None:
+        """Sets the table to its start values."""
+        start = tf.keras.initializers.TruncatedNormal(**self._start)
+        self.table.assign(start(self.table.shape))
 
     def call(
         self, items: tf.Tensor, table: tf.Tensor | None = None

@@ -50,6 +50,8 @@ def switch_line(
     moments = "goes on"
     if steps.config.restart_table_moments:
         moments = "starts anew"
+    if steps.config.restart_tables:
+        moments = "starts anew, and so do their values"
     bound = "at most " if schedule.patience else ""
     return (
         f"[{name}] switch: the graph's warm-up ends after {len(epochs)} "

@@ -129,7 +129,8 @@ def fit(
     while epoch := schedule.next_epoch(state.epochs):
         if epoch.phase != WARMUP and epoch.phase_epoch == 1 < epoch.number:
             report(switch_line(name, schedule, state.epochs, steps))
-            if config.restart_table_moments:
+            model.end_warmup(config.restart_tables)
+            if config.restart_tables or config.restart_table_moments:
                 steps.restart_table_moments()
         record = run_epoch(
             name, steps, schedule, period.queries, state.epochs, epoch
@@ -218,9 +219,7 @@ def on_one_device(model: Create, plain: Create) -> Create:
     Returns:
         `plain`.
     """
-    for target, source in zip(
-        plain.trainable_variables, model.trainable_variables, strict=True
-    ):
+    for target, source in zip(plain.variables, model.variables, strict=True):
         target.assign(source.numpy())
     return plain
 

@@ -12,6 +12,7 @@ from models.graph.tower import FoldIn, GraphTower, fold_in_users
 from models.input_pipeline import Queries
 from models.ranking_metrics import ranks_to_metrics, target_ranks
 from models.sequential.tower import SequentialTower
+from models.warm_graph import Recommender, user_vectors
 
 _BATCH = 512
 
@@ -20,8 +21,12 @@ def validation_ndcg(model: Create, queries: Queries) -> float:
     """Mean NDCG@10 of the queries by the model that is served."""
     if model.sequential is None:
         return graph_validation_ndcg(model, queries)
-    tower, table = model.sequential, _item_table(model)
-    return _ndcg(queries, lambda h: _sequential_users(tower, h, table), table)
+    tower, recommender = model.sequential, _recommender(model)
+    return _ndcg(
+        queries,
+        lambda h: _users(tower, h, recommender),
+        recommender.items,
+    )
 
 
 def graph_validation_ndcg(model: Create, queries: Queries) -> float:
@@ -72,8 +77,8 @@ def _all_ranks(
 
 
 @tf.function(reduce_retracing=True)
-def _item_table(model: Create) -> tf.Tensor:
-    return model.item_table()
+def _recommender(model: Create) -> Recommender:
+    return model.recommender()
 
 
 @tf.function(reduce_retracing=True)
@@ -82,10 +87,10 @@ def _fold_in(graph: GraphTower) -> FoldIn:
 
 
 @tf.function(reduce_retracing=True)
-def _sequential_users(
-    tower: SequentialTower, histories: tf.Tensor, table: tf.Tensor
+def _users(
+    tower: SequentialTower, histories: tf.Tensor, recommender: Recommender
 ) -> tf.Tensor:
-    return tower.last_state(histories, table)
+    return user_vectors(tower, histories, recommender)
 
 
 @tf.function(reduce_retracing=True)

@@ -143,6 +143,7 @@ class PipelineConfig:
         if model.has_graph:
             self._check_graph_weight()
         if model.has_graph and model.has_sequential:
+            self._check_warm_graph()
             return
         missing, why = "graph", "the graph tower is what is warmed up"
         if not model.has_sequential:
@@ -175,6 +176,22 @@ class PipelineConfig:
             raise ValueError(
                 f"`model.global_weight` must be above 0 in {alone}, which "
                 f"trains by that loss alone, found {model.global_weight}."
+            )
+
+    def _check_warm_graph(self) -> None:
+        """What is kept of the warm-up must exist, and be used."""
+        weight = self.model.warm_graph_weight
+        if weight and not self.training.has_warmup:
+            raise ValueError(
+                f"`model.warm_graph_weight` {weight} lets the graph of the "
+                "warm-up recommend, but there is no warm-up. Set "
+                "`training.warmup_epochs` or `training.warmup_steps`."
+            )
+        if self.training.restart_tables and not weight:
+            raise ValueError(
+                "`training.restart_tables` drops what the warm-up has learned "
+                "unless `model.warm_graph_weight` is above 0, found 0. Set "
+                "that, or leave out the warm-up."
             )
 
     def _check_thresholds(self) -> None:

@@ -166,7 +166,9 @@ class Executor(BeamExecutor):
             fileio.makedirs(name)
         with self._make_beam_pipeline() as pipeline:
             _build(pipeline, config, logs, folder, letters.uri)
-        fileio.rmtree(temporary_folder(folder))
+        # in an object store the folder went with its last file
+        if fileio.exists(temporary_folder(folder)):
+            fileio.rmtree(temporary_folder(folder))
         ingest = _read_json(os.path.join(letters.uri, accounts.INGEST_FILE))
         summary = verdict.describe(ingest)
         logging.info(summary)

@@ -17,7 +17,9 @@ class ModelConfig:
     """CREATE: both towers over one item table, and loss eq. 5.
 
     `item_vectors` are those of the sequential tower: the shared table, or
-    what the graph encoder makes of it (propagated).
+    what the graph encoder makes of it (propagated). `warm_graph_weight` above
+    0 lets the graph, as it was at the end of its warm-up, recommend beside the
+    sequential tower; 0 is the paper.
     """
 
     embedding_dim: int = 64
@@ -37,6 +39,7 @@ class ModelConfig:
     )
     global_weight: float | WeightSchedule = 0.1
     alignment_weight: float | WeightSchedule = 0.2
+    warm_graph_weight: float = 0.0
 
     def __post_init__(self) -> None:
         at_least("embedding_dim", self.embedding_dim, 1)
@@ -56,6 +59,16 @@ class ModelConfig:
                 "propagates: `graph.encoder` lightgcn with at least one of "
                 f"`graph.num_layers`, found {self.graph.encoder} with "
                 f"{self.graph.num_layers}."
+            )
+        at_least("warm_graph_weight", self.warm_graph_weight, 0.0)
+        if self.warm_graph_weight and not (
+            self.has_sequential and self.has_graph
+        ):
+            raise ValueError(
+                f"`warm_graph_weight` {self.warm_graph_weight} lets two towers "
+                "recommend, but `sequential.encoder` is "
+                f"{self.sequential.encoder} and `graph.encoder` "
+                f"{self.graph.encoder}. Set it to 0 or give both."
             )
         if not (self.has_sequential or self.has_graph):
             raise ValueError(

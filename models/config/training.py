@@ -26,6 +26,10 @@ class TrainingConfig:
     the start of each phase, `learning_rate_decay` lets them fall to 0 over
     `max_epochs` joint epochs, in the refit as in selection.
 
+    `restart_tables` lets joint training begin with the tables of the start:
+    what the warm-up learned then lives in the kept graph alone
+    (`model.warm_graph_weight`).
+
     `filter_seen` says whether validation leaves out items the user has
     already, and should agree with how the model will be used.
 
@@ -49,6 +53,7 @@ class TrainingConfig:
     warmup_steps: int | None = None
     warmup_patience: int | None = None
     restart_table_moments: bool = False
+    restart_tables: bool = False
     max_epochs: int = 100
     patience: int = 10
     validate_every: int = 1

@@ -71,12 +71,11 @@ class GraphTower(tf.keras.layers.Layer, abc.ABC):
         self.items = items
         self.adjacency = adjacency
         self.config = config
+        self._start = {"stddev": init_stddev, "seed": seed}
         self.users = self.add_weight(
             name="users",
             shape=(adjacency.num_users, items.embedding_dim),
-            initializer=tf.keras.initializers.TruncatedNormal(
-                stddev=init_stddev, seed=seed
-            ),
+            initializer=tf.keras.initializers.TruncatedNormal(**self._start),
         )
         self.user_degrees, self.item_degrees = (
             np.bincount(adjacency.edges[:, axis], minlength=count)
@@ -87,6 +86,11 @@ class GraphTower(tf.keras.layers.Layer, abc.ABC):
         )
         self._edges = tf.constant(adjacency.edges, tf.int32)
         self._sampler = NegativeSampler(adjacency, config.num_negatives)
+
+    def restart(self) -> None:
+        """Sets the user table to its start values."""
+        start = tf.keras.initializers.TruncatedNormal(**self._start)
+        self.users.assign(start(self.users.shape))
 
     @abc.abstractmethod
     def propagate(self, seed: tf.Tensor | None = None) -> NodeVectors:

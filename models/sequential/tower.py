@@ -25,7 +25,13 @@ class TrainingStates(NamedTuple):
 
 
 class SequentialTower(tf.keras.layers.Layer, abc.ABC):
-    """Base of the sequential towers (paper section 3.3)."""
+    """Base of the sequential towers (paper section 3.3).
+
+    Attributes:
+        max_inputs: events of a history that the tower can take.
+    """
+
+    max_inputs: int
 
     @abc.abstractmethod
     def training_states(
