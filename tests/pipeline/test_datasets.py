@@ -156,9 +156,16 @@ def test_sasrec_differs_only_in_the_graph(name, monkeypatch):
             sasrec.model,
             graph=full.model.graph,
             alignment=full.model.alignment,
+            # chosen on validation for each
+            sequential=dataclasses.replace(
+                sasrec.model.sequential,
+                dropout=full.model.sequential.dropout,
+            ),
         ),
         training=dataclasses.replace(
-            sasrec.training, warmup_epochs=full.training.warmup_epochs
+            sasrec.training,
+            warmup_epochs=full.training.warmup_epochs,
+            max_epochs=full.training.max_epochs,
         ),
     )
     assert as_full == full
