@@ -39,6 +39,8 @@ def page(name: str, study: StudyConfig, folder: Path) -> str:
     """
     lines = [f"# {study.title}", ""]
     lines += [f"    python -m benchmarks.experiments {name}", ""]
+    if study.mean:
+        lines += _means(study, folder)
     for dataset in study.datasets:
         lines += _table(study, dataset, folder)
     if study.vary is not None:
@@ -71,6 +73,32 @@ def _table(study: StudyConfig, dataset: str, folder: Path) -> list[str]:
                 f"*{paper[m]:.2f}*" if m in paper else "" for m in study.metrics
             ]
             lines.append(_row([f"*{row}, paper*", "", *values]))
+    return [*lines, ""]
+
+
+def _means(study: StudyConfig, folder: Path) -> list[str]:
+    """A table of means over the datasets that all have a result of a model."""
+    head = ["model", "runs"]
+    head += [metric.replace("_at_", "@") for metric in study.metrics]
+    lines = ["## Mean", "", _row(head), _row(["---"] * len(head))]
+    for row in dict.fromkeys(run.row for run in runs(study)):
+        found: dict[str, list[dict[str, Any]]] = {d: [] for d in study.datasets}
+        for run in runs(study):
+            result = read(folder, run)
+            if run.row == row and result is not None:
+                found[run.dataset].append(result["metrics"])
+        if not all(found.values()):
+            continue
+        values = [
+            statistics.mean(
+                statistics.mean(m[metric] for m in seeds)
+                for seeds in found.values()
+            )
+            for metric in study.metrics
+        ]
+        count = sum(map(len, found.values()))
+        cells = [f"{100.0 * value:.2f}" for value in values]
+        lines.append(_row([row, str(count), *cells]))
     return [*lines, ""]
 
 

@@ -37,7 +37,8 @@ class StudyConfig:
 
     Attributes:
         title: heading of its table.
-        datasets: name in tables -> configuration file.
+        datasets: name in tables -> configuration file, or a mapping of
+            `config` (that file) and settings by dotted name.
         models: name in tables -> settings by dotted name, on top of the
             configuration; `config` names another configuration file by a
             suffix of the dataset's, as `_sasrec`.
@@ -48,10 +49,11 @@ class StudyConfig:
             paper's value in percent.
         source: where in the paper these stand.
         reading: what the results say and why, for people; goes to the page.
+        mean: whether the page begins with means over the datasets.
     """
 
     title: str
-    datasets: dict[str, str]
+    datasets: dict[str, Any]
     models: dict[str, dict[str, Any]]
     seeds: tuple[int, ...] = (0, 1, 2)
     metrics: tuple[str, ...] = METRICS
@@ -61,8 +63,15 @@ class StudyConfig:
     )
     source: str = ""
     reading: str = ""
+    mean: bool = False
 
     def __post_init__(self) -> None:
+        for name, data in self.datasets.items():
+            if not isinstance(data, str) and "config" not in data:
+                raise ValueError(
+                    f"`datasets.{name}` must be a configuration file, or have "
+                    f"`config` beside its settings, found {data!r}."
+                )
         if self.vary is not None and len(self.models) != 1:
             raise ValueError(
                 "`models` must be one where a setting is varied, found "
@@ -114,12 +123,14 @@ def load_study(name: str, folder: Path = STUDIES) -> StudyConfig:
 
 def runs(study: StudyConfig) -> Iterator[Run]:
     """All runs, those of one seed first: a table is whole early."""
-    for seed, (dataset, config), (model, settings) in itertools.product(
+    for seed, (dataset, data), (model, settings) in itertools.product(
         study.seeds, study.datasets.items(), study.models.items()
     ):
+        data = {"config": data} if isinstance(data, str) else dict(data)
         settings = dict(settings)
         suffix = settings.pop("config", "")
-        file = config.replace(".yaml", f"{suffix}.yaml")
+        file = data.pop("config").replace(".yaml", f"{suffix}.yaml")
+        settings = {**data, **settings}
         base = [f"{key}={_yaml(value)}" for key, value in settings.items()]
         base.append(f"training.seed={seed}")
         if study.vary is None:

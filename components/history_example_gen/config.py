@@ -50,6 +50,8 @@ class KeepConfig:
             empty keeps all.
         min_weight: keep rows with at least this in `columns.weight`, such as
             a rating.
+        until: keep events up to this ISO-8601 date or time (UTC), as if the
+            log had been read then; null keeps all.
         user_share: share of the users to keep, drawn by a hash of the id.
         user_sample_seed: another seed draws other users.
         consecutive_repeats: false keeps the first of several events in a row
@@ -62,6 +64,7 @@ class KeepConfig:
 
     event_types: tuple[str, ...] = ()
     min_weight: float | None = None
+    until: str | None = None
     user_share: float = 1.0
     user_sample_seed: int = 0
     consecutive_repeats: bool = True
@@ -70,6 +73,8 @@ class KeepConfig:
     max_user_events: int | None = 100_000
 
     def __post_init__(self) -> None:
+        if self.until is not None:
+            date_cut(self.until, "until")
         if not 0.0 < self.user_share <= 1.0:
             raise ValueError(
                 f"`user_share` must lie in (0, 1], found {self.user_share}."

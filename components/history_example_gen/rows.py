@@ -17,7 +17,12 @@ from components.history_example_gen import rules
 from components.history_example_gen.config import LogsConfig
 from components.history_example_gen.logs import LogFile
 from components.history_example_gen.texts import check_utf8, is_text
-from components.history_example_gen.times import Times, read_times
+from components.history_example_gen.times import (
+    KEYS_PER_SECOND,
+    Times,
+    read_times,
+)
+from components.splits import date_cut
 
 WRONG_COLUMNS = "wrong_number_of_columns"
 UNCLOSED_QUOTE = "unclosed_quote"
@@ -129,6 +134,10 @@ def to_block(
         weights, unreadable = rules.read_weights(columns["weight"])
         rows.reject(unreadable, names["weight"], UNREADABLE_WEIGHT)
         rows.drop(weights < config.keep.min_weight, rules.MIN_WEIGHT)
+    if config.keep.until is not None:
+        last = date_cut(config.keep.until, "until")
+        last *= KEYS_PER_SECOND[config.time_unit]
+        rows.drop(times.keys > last, rules.UNTIL)
     users, items = columns["user"], columns["item"]
     if not rows.left.all():
         mask = pa.array(rows.left)

@@ -17,6 +17,7 @@ from components.history_example_gen.texts import check_utf8, is_text
 # Rules that look at single rows, applied where the rows are read.
 EVENT_TYPE = "event_type"
 MIN_WEIGHT = "min_weight"
+UNTIL = "until"
 # Rules on users and whole histories, see `keep` and `core`.
 USER_SHARE = "user_share"
 REPEAT = "consecutive_repeat"
@@ -26,6 +27,7 @@ USER_CAP = "max_user_events"
 MEANING = {
     EVENT_TYPE: "event type not kept",
     MIN_WEIGHT: "weight below the minimum",
+    UNTIL: "after the last moment to keep",
     USER_SHARE: "user not in the sample",
     REPEAT: "item as in the event before",
     CORE: "user or item with too few events",

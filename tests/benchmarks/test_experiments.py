@@ -116,6 +116,61 @@ def test_the_page_by_hand(made_up):
     assert "ours" in svg
 
 
+def test_settings_of_a_dataset_and_means_by_hand(made_up, monkeypatch):
+    folder, ran = made_up
+    (folder / "dates.yaml").write_text(
+        """\
+title: Dates
+datasets:
+  now: pipeline/configs/demo.yaml
+  then:
+    config: pipeline/configs/demo.yaml
+    logs.keep.until: "2020-01-01"
+    model.alignment_weight: 0.1
+models: {A: {model.alignment_weight: 0.4}, B: {model.alignment_weight: 0.2}}
+seeds: [0, 2]
+metrics: [ndcg_at_10]
+mean: true
+"""
+    )
+    command.main(["dates", "--seeds", "0"])
+    command.main(["dates", "--datasets", "then"])
+    configs = [load_config(run.config_file, run.overrides) for run in ran]
+    assert [c.logs.keep.until for c in configs] == [
+        None,
+        None,
+        "2020-01-01",
+        "2020-01-01",
+        "2020-01-01",
+        "2020-01-01",
+    ]
+    # settings of the model win
+    assert configs[2].model.alignment_weight == 0.4
+    page = (folder / "results" / "dates.md").read_text()
+    # of `now` .4, of `then` the mean of .4 and .42
+    assert "| A | 3 | 40.50 |" in page
+    assert "| B | 3 | 20.50 |" in page
+
+
+def test_no_mean_of_half_the_datasets(made_up):
+    folder, _ = made_up
+    text = STUDY.replace("datasets: {Shop:", "datasets: {Two: x.yaml, Shop:")
+    text = text.replace("vary:", "mean: true\n#").replace("paper:", "#")
+    (folder / "weights.yaml").write_text(text)
+    command.main(["weights", "--datasets", "Shop"])
+    page = (folder / "results" / "weights.md").read_text()
+    assert "| CREATE | 2 |" in page
+    assert page.count("| CREATE |") == 2  # of the two datasets, and no mean
+
+
+def test_a_dataset_without_a_configuration_is_refused(made_up, capsys):
+    folder, _ = made_up
+    text = STUDY.replace("{Shop: pipeline/configs/demo.yaml}", "{Shop: {a: 1}}")
+    (folder / "weights.yaml").write_text(text)
+    assert command.main(["weights"]) == 1
+    assert "`datasets.Shop` must be a configuration" in capsys.readouterr().err
+
+
 def test_a_table_of_what_there_is(made_up):
     folder, ran = made_up
     command.main(["weights", "--table"])

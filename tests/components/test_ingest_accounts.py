@@ -24,6 +24,7 @@ EVERY_RULE = LogsConfig(
     keep=KeepConfig(
         event_types=("buy", "view"),
         min_weight=3,
+        until="1970-01-01T00:26:10",
         user_share=0.7,
         consecutive_repeats=False,
         min_user_events=2,
@@ -64,6 +65,7 @@ def expected_events(lines: list[str], sample: set[str]) -> pd.DataFrame:
         columns=["user", "item", "time", "event", "stars"],
     ).astype({"time": int, "stars": int})
     frame = frame[frame.event.isin(["buy", "view"]) & (frame.stars >= 3)]
+    frame = frame[frame.time <= 26 * 60 + 10]
     frame = frame[frame.user.isin(sample)].sort_values(["user", "time"])
     before = frame.groupby("user").item.shift()
     frame = frame[frame.item != before]
@@ -122,6 +124,33 @@ def test_the_same_bytes_however_the_rows_are_spread(tmp_path: pathlib.Path):
         assert other.files() == first.files()
         for name in ("rows", "used", "dropped", "dead", "users", "items"):
             assert other.counts[name] == first.counts[name]
+
+
+@pytest.mark.parametrize("unit", ["seconds", "milliseconds", "iso8601"])
+def test_until_is_the_log_as_it_was_then(tmp_path: pathlib.Path, unit: str):
+    """The event of the moment itself is kept, the next one is not."""
+
+    def written(second):
+        if unit == "iso8601":
+            return f"1970-01-01T00:{second // 60:02}:{second % 60:02}Z"
+        return second * (1000 if unit == "milliseconds" else 1)
+
+    head = "user_id,item_id,timestamp\n"
+    lines = [f"u{n % 3},i{n % 7},{written(n)}\n" for n in range(60, 180)]
+    whole, early = head + "".join(lines), head + "".join(lines[:41])
+    config = LogsConfig(time_unit=unit, earliest_time=None)
+    until = dataclasses.replace(
+        config, keep=KeepConfig(until="1970-01-01T00:01:40")
+    )
+    found = run_ingest(tmp_path / "until", {"a.csv": whole}, until)
+    then = run_ingest(tmp_path / "then", {"a.csv": early}, config)
+    assert found.histories == then.histories
+    assert found.counts["dropped"] == {rules.UNTIL: 79}
+
+
+def test_until_must_be_a_date():
+    with pytest.raises(ValueError, match="`until` must be an ISO-8601 date"):
+        KeepConfig(until="yesterday")
 
 
 @pytest.mark.slow
