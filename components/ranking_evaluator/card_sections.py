@@ -52,10 +52,16 @@ def _towers(config: Mapping[str, Any]) -> str:
         for part in ("sequential", "graph")
     )
     if sequential and graph:
-        return (
+        text = (
             f"CREATE: {sequential} over the user's newest items, trained "
             f"together with {graph} on the user-item graph over one item table"
         )
+        if weight := config.get("warm_graph_weight", 0.0):
+            text += (
+                f"; {graph} as its warm-up left it recommends beside it with "
+                f"weight {weight:g}, from the same history"
+            )
+        return text
     if sequential:
         return f"{sequential} over the user's newest items"
     if graph:

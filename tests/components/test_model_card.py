@@ -10,7 +10,11 @@ import tensorflow as tf
 from markdown_it import MarkdownIt
 
 from components.artifacts import MODEL_CARD_FILE
-from components.ranking_evaluator import card_limits, card_text
+from components.ranking_evaluator import (
+    card_limits,
+    card_sections,
+    card_text,
+)
 from components.ranking_evaluator.card_text import Section
 from tests.components import test_ranking_evaluator as evaluator
 
@@ -68,6 +72,25 @@ def test_the_card_has_the_numbers_of_the_evaluation(artifacts, tmp_path):
     assert f"{100 * lead['difference']:.2f}".lstrip("-") in popular
     assert "18 used" in text and "2014-03-07" in text
     assert "20 samples" in text
+
+
+def test_the_card_says_when_the_graph_recommends_too():
+    evaluation = {
+        "splits": {"items": {"train_validation": 7}},
+        "blessing": {"blessed": True, "checks": []},
+    }
+    towers = {
+        "sequential": {"encoder": "sasrec"},
+        "graph": {"encoder": "ultragcn"},
+    }
+
+    def said(weight):
+        config = {**towers, "warm_graph_weight": weight}
+        training = {"model": config}
+        return card_sections.model(training, evaluation, "d").facts[0]
+
+    assert "beside it with weight 0.5, from the same history" in said(0.5)
+    assert "beside it" not in said(0.0)
 
 
 def test_limits_are_found_in_the_numbers():
