@@ -87,7 +87,7 @@ def test_the_card_says_when_the_graph_recommends_too():
     def said(weight):
         config = {**towers, "warm_graph_weight": weight}
         training = {"model": config}
-        return card_sections.model(training, evaluation, "d").facts[0]
+        return card_sections.model(training, evaluation, "d").paragraphs[0]
 
     assert "beside it with weight 0.5, from the same history" in said(0.5)
     assert "beside it" not in said(0.0)
