@@ -1,7 +1,8 @@
-"""Runs a study, skips what is there, and writes its table and plot.
+r"""Runs a study, skips what is there, and writes its table and plot.
 
     python -m benchmarks.experiments table2 --seeds 0 --jobs 2
-    python -m benchmarks.experiments table2 --datasets "Amazon Beauty"
+    python -m benchmarks.experiments table2 --datasets "Amazon Beauty" \
+        --rows SASRec CREATE
     python -m benchmarks.experiments --list
 
 Every run is a whole pipeline run with the settings of its configuration; it
@@ -54,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for run in runs(study)
         if (options.seeds is None or run.seed in options.seeds)
         and (options.datasets is None or run.dataset in options.datasets)
+        and (options.rows is None or run.row in options.rows)
     ]
     if not options.table:
         _run_all(options.study, study, wanted, folder, options.jobs)
@@ -69,6 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("study", nargs="?", help="a file of studies/")
     parser.add_argument("--seeds", type=int, nargs="+")
     parser.add_argument("--datasets", nargs="+")
+    parser.add_argument(
+        "--rows", nargs="+", help="models, or values of the varied setting"
+    )
     parser.add_argument(
         "--jobs", type=int, default=1, help="runs side by side, sharing cores"
     )

@@ -201,6 +201,8 @@ def test_one_model_where_a_setting_varies():
 
 def test_results_are_small_files(made_up):
     folder, _ = made_up
+    command.main(["weights", "--seeds", "0", "--rows", "0.5"])
+    assert len(list((folder / "results" / "weights").iterdir())) == 1
     command.main(["weights", "--seeds", "0"])
     files = sorted((folder / "results" / "weights").iterdir())
     assert [file.name for file in files] == [
