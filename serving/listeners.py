@@ -179,12 +179,19 @@ async def start_rest(flags: argparse.Namespace, services: Services) -> Stop:
         shutdown_timeout=flags.shutdown_grace_seconds,
     )
     await runner.setup()
+    site = web.TCPSite(runner, flags.host, flags.rest_api_port)
     try:
-        await web.TCPSite(runner, flags.host, flags.rest_api_port).start()
+        await site.start()
     except OSError as error:
         await runner.cleanup()
         raise ListenError(
             f"Cannot listen on {flags.host}:{flags.rest_api_port} "
             f"(--rest_api_port): {error.strerror}"
         ) from error
-    return runner.cleanup
+
+    async def stop() -> None:
+        await site.stop()
+        await rest.drain.wait(flags.shutdown_grace_seconds)
+        await runner.cleanup()
+
+    return stop

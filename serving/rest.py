@@ -18,6 +18,7 @@ from tensorflow_serving.apis import (
 )
 
 from serving import json_tensors
+from serving.drain import Drain
 from serving.errors import ServingError, internal, invalid, unimplemented
 from serving.model_manager import ModelManager
 from serving.monitoring import Metrics
@@ -54,11 +55,13 @@ class RestService:
         self._pool = pool
         self._metrics = metrics
         self._metrics_path = metrics_path
+        self.drain = Drain()
 
     def application(self) -> web.Application:
         """The web application with all routes."""
         app = web.Application(
-            middlewares=[_json_errors], client_max_size=_MAX_BODY_BYTES
+            middlewares=[self.drain.middleware, _json_errors],
+            client_max_size=_MAX_BODY_BYTES,
         )
         for form in _FORMS:
             app.router.add_post(form + ":predict", self._predict)

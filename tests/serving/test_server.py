@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import grpc
 import numpy as np
@@ -338,6 +339,8 @@ def test_stop_lets_requests_in_flight_end(changing, catalogue):
     # The answer to a request sent later shows that the first ones arrived.
     _status(running)
     running.process.terminate()
+    # long enough for the stop to begin before the body comes
+    time.sleep(0.5)
     connection.sendall(body)
     with connection:
         assert connection.recv(100).startswith(b"HTTP/1.1 200")
