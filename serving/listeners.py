@@ -25,6 +25,8 @@ from serving.rest import RestService
 
 # Bytes of a request from which on the event loop does not parse it itself.
 _LARGE = 2**18
+# For REST requests that have outlived the time of grace, or came at its end.
+_LEFT_SECONDS = 1.0
 # Ends what was started: waits for the requests in flight.
 Stop = Callable[[], Coroutine[Any, Any, None]]
 
@@ -176,7 +178,7 @@ async def start_rest(flags: argparse.Namespace, services: Services) -> Stop:
     runner = web.AppRunner(
         rest.application(),
         access_log=None,
-        shutdown_timeout=flags.shutdown_grace_seconds,
+        shutdown_timeout=_LEFT_SECONDS,
     )
     await runner.setup()
     site = web.TCPSite(runner, flags.host, flags.rest_api_port)
