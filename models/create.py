@@ -90,7 +90,9 @@ class Create(tf.keras.Model):
         """[batch, length] histories to user vectors of `recommender`."""
         recommender = self.recommender()
         assert self.sequential is not None
-        return user_vectors(self.sequential, histories, recommender)
+        return user_vectors(
+            self.sequential, histories, recommender.table, recommender.fused
+        )
 
     def recommender(self) -> Recommender:
         """What recommends besides the weights of the sequential tower.

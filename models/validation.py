@@ -90,7 +90,7 @@ def _fold_in(graph: GraphTower) -> FoldIn:
 def _users(
     tower: SequentialTower, histories: tf.Tensor, recommender: Recommender
 ) -> tf.Tensor:
-    return user_vectors(tower, histories, recommender)
+    return user_vectors(tower, histories, recommender.table, recommender.fused)
 
 
 @tf.function(reduce_retracing=True)

@@ -118,22 +118,25 @@ def with_unit_scores(users: tf.Tensor, covariance: tf.Tensor) -> tf.Tensor:
 
 
 def user_vectors(
-    tower: SequentialTower, histories: tf.Tensor, recommender: Recommender
+    tower: SequentialTower,
+    histories: tf.Tensor,
+    table: tf.Tensor,
+    fused: Fused | None,
 ) -> tf.Tensor:
-    """Users as `recommender.items` meet them.
+    """Users as the items of a `Recommender` meet them.
 
     Args:
         tower: encodes histories.
         histories: [batch, length] int item numbers, newest in the last
             column, 0 pads on the left. The tower and the graph see as many
             of the newest as the tower can take.
-        recommender: of the same model.
+        table: of the recommender.
+        fused: of the recommender.
 
     Returns:
         [batch, d or 2 d] float32.
     """
-    states = tower.last_state(histories, recommender.table)
-    fused = recommender.fused
+    states = tower.last_state(histories, table)
     if fused is None:
         return states
     folded = fold_in_users(fused.history, histories[:, -tower.max_inputs :])

@@ -32,8 +32,7 @@ class ServedEncoder(tf.Module):
         fused = None
         if self.fused:
             fused = Fused(*(tf.convert_to_tensor(part) for part in self.fused))
-        # the item vectors of the catalogue lie elsewhere
-        return user_vectors(self.tower, items, Recommender(table, table, fused))
+        return user_vectors(self.tower, items, table, fused)
 
 
 class ServedFoldIn(tf.Module):

@@ -1,6 +1,9 @@
 """Settings and logs of the tests of Kubeflow."""
 
 import gzip
+import signal
+import subprocess
+import sys
 
 from pipeline.config import REPOSITORY, load_config
 
@@ -46,3 +49,30 @@ def make_logs(folder, *, num_users=200, num_events=3000, name="log"):
         rows.append(f"u{user},i{item},{1_600_000_000 + 600 * event}")
     with gzip.open(folder / f"{name}.csv.gz", "wt") as file:
         file.write("\n".join(rows) + "\n")
+
+
+def killed_after(words, arguments):
+    """Runs Python and kills it as soon as it says something.
+
+    Args:
+        words: in a line of its output.
+        arguments: of Python.
+
+    Returns:
+        The lines until then.
+    """
+    lines = []
+    with subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        for line in process.stdout:
+            lines.append(line)
+            if words in line:
+                process.kill()
+                break
+    assert process.returncode == -signal.SIGKILL, "".join(lines[-20:])
+    return lines

@@ -2,9 +2,6 @@
 
 import json
 import os
-import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -13,9 +10,10 @@ from tfx.orchestration import metadata
 from tfx.types.standard_artifacts import Model
 
 from pipeline import reporting_runner
-from pipeline.config import REPOSITORY, load_config
+from pipeline.config import load_config
 from pipeline.paths import RunPaths
 from pipeline.run_records import read_newest_run
+from tests.kubeflow.helpers import killed_after
 
 pytestmark = pytest.mark.slow
 
@@ -66,24 +64,15 @@ def run(folder):
 
 def test_the_next_run_never_reads_half_an_artifact(tmp_path, monkeypatch):
     (tmp_path / "hold").touch()
-    with subprocess.Popen(
+    killed_after(
+        "half",
         [
-            sys.executable,
             "-c",
             "import sys; from tests.kubeflow.test_kill import run; "
             "run(sys.argv[1])",
             str(tmp_path),
         ],
-        cwd=REPOSITORY,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
-        for line in process.stdout:
-            if line == "half\n":
-                process.kill()
-                break
-    assert process.returncode == -signal.SIGKILL
+    )
     artifacts = tmp_path / "shop" / "artifacts" / "Make" / "model"
     (half,) = artifacts.iterdir()
     assert os.listdir(half) == ["part-0"]

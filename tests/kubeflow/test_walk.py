@@ -36,14 +36,6 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def bucket(tmp_path_factory):
-    """A folder that stands for the bucket, with logs in it."""
-    folder = tmp_path_factory.mktemp("bucket")
-    make_logs(folder / "logs")
-    return folder
-
-
-@pytest.fixture(scope="module")
 def text():
     # The Pusher under a time limit: its command has another form then.
     return compile_pipeline(

@@ -3,18 +3,14 @@
 import json
 import os
 import re
-import signal
-import subprocess
-import sys
 
 import pytest
 import tensorflow as tf
 
 from components.trainer.hyperparameters import read_search
 from kubeflow.compile import compile_pipeline
-from pipeline.config import REPOSITORY
 from tests.kubeflow.backend import Backend, in_process
-from tests.kubeflow.helpers import TINY, make_logs, settings
+from tests.kubeflow.helpers import TINY, killed_after, settings
 
 pytestmark = pytest.mark.slow
 
@@ -29,14 +25,6 @@ tuning={stages: [
 
 
 @pytest.fixture(scope="module")
-def bucket(tmp_path_factory):
-    """A folder that stands for the bucket, with logs in it."""
-    folder = tmp_path_factory.mktemp("bucket")
-    make_logs(folder / "logs")
-    return folder
-
-
-@pytest.fixture(scope="module")
 def evicted():
     """What the pod of the Tuner printed that was killed."""
     return []
@@ -48,7 +36,12 @@ def backend(bucket, evicted):
 
     def execute(command, args, environment):
         if "components.tuner" in " ".join(args) and not evicted:
-            evicted.extend(killed_after("sasrec 1/2", command, args))
+            evicted.extend(
+                killed_after(
+                    "sasrec 1/2",
+                    [*command[command.index("python") + 1 :], *args],
+                )
+            )
             raise RuntimeError("evicted")
         in_process(command, args, environment)
 
@@ -63,25 +56,6 @@ def text():
 @pytest.fixture(scope="module")
 def walked(backend, text):
     return backend.run(text)
-
-
-def killed_after(words, command, args):
-    """Lines of a pod that is killed as soon as it says something."""
-    lines = []
-    with subprocess.Popen(
-        [sys.executable, *command[command.index("python") + 1 :], *args],
-        cwd=REPOSITORY,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        for line in process.stdout:
-            lines.append(line)
-            if words in line:
-                process.kill()
-                break
-    assert process.returncode == -signal.SIGKILL, "".join(lines[-20:])
-    return lines
 
 
 def test_the_trainer_takes_what_the_search_found(walked):
