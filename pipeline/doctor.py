@@ -29,6 +29,7 @@ CHECKS: tuple[Check, ...] = (
     ("TFX", checks.check_tfx),
     ("TF-GNN", checks.check_tf_gnn),
     ("TFRS", checks.check_recommenders),
+    ("steps", checks.check_steps),
 )
 
 

@@ -6,6 +6,7 @@ can be handed in instead of looked up, so that tests reach the failures.
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import sys
@@ -138,6 +139,29 @@ def check_recommenders() -> str:
     import tensorflow_recommenders as tfrs
 
     return tfrs.__version__
+
+
+def check_steps(modules: Sequence[str] | None = None) -> str:
+    """Imports the code of every step, with all libraries that it needs."""
+    if modules is None:
+        modules = [
+            f"components.{path.parent.name}.executor"
+            for path in sorted(REPOSITORY.glob("components/*/executor.py"))
+        ]
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            # What the dynamic loader says begins with the name of the file.
+            library = str(error).partition(":")[0]
+            fix = REBUILD
+            if ".so" in library:
+                fix = (
+                    f"Fix: install the system's package that has {library} "
+                    "(libgomp.so.1 is in Debian's libgomp1)"
+                )
+            raise Failure(f"{module}: {error}. {fix}") from error
+    return f"{len(modules)} load"
 
 
 def check_disk(free_bytes: int | None = None, folder: Path = REPOSITORY) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.accuracy import run_pipeline, settings_of
+from benchmarks.experiments.paired import read_ranks
 from benchmarks.experiments.study import Run
 from pipeline.config import REPOSITORY, load_config
 from pipeline.summary import read_summary
@@ -69,6 +70,9 @@ def execute(run: Run, slot: Slot) -> dict[str, Any]:
         "target": target,
         "seen_items": seen,
         "metrics": summary["metrics"]["model"][target][seen],
+        "ranking": read_ranks(
+            Path(summary["report"]).parent / "rankings", target, seen
+        ),
         "test_users": summary["splits"]["test"]["users"],
         "epochs": {phase: len(times) for phase, times in epochs.items()},
         "seconds": summary["timings"]["total"],

@@ -10,6 +10,7 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
+from benchmarks.experiments import paired
 from benchmarks.experiments.study import Run, StudyConfig, runs
 
 RESULTS = Path(__file__).parents[1] / "results" / "experiments"
@@ -43,6 +44,8 @@ def page(name: str, study: StudyConfig, folder: Path) -> str:
         lines += _means(study, folder)
     for dataset in study.datasets:
         lines += _table(study, dataset, folder)
+        if study.paired_with is not None:
+            lines += _differences(study, dataset, folder)
     if study.vary is not None:
         lines += [f"![{study.vary.label}]({name}.svg)", ""]
     if study.source:
@@ -74,6 +77,37 @@ def _table(study: StudyConfig, dataset: str, folder: Path) -> list[str]:
             ]
             lines.append(_row([f"*{row}, paper*", "", *values]))
     return [*lines, ""]
+
+
+def _differences(study: StudyConfig, dataset: str, folder: Path) -> list[str]:
+    """A table of differences to one row, empty without ranks of both."""
+    assert study.paired_with is not None
+    of_row: dict[str, dict[int, dict[str, Any]]] = {}
+    for run in runs(study):
+        result = read(folder, run)
+        if run.dataset == dataset and result is not None:
+            of_row.setdefault(run.row, {})[run.seed] = result
+    rival = of_row.pop(study.paired_with, {})
+    lines, head = [], ["model", "seeds"]
+    for row, own in of_row.items():
+        seeds, found = paired.compare(own, rival, study.metrics)
+        if not seeds:
+            continue
+        if not lines:
+            head += [metric.replace("_at_", "@") for metric in found]
+            lines = [
+                f"Less {study.paired_with}, user by user (means over seeds "
+                "and, in brackets, 95 % intervals over users):",
+                "",
+                _row(head),
+                _row(["---"] * len(head)),
+            ]
+        cells = [
+            f"{100 * mean:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]"
+            for mean, low, high in found.values()
+        ]
+        lines.append(_row([row, str(len(seeds)), *cells]))
+    return [*lines, ""] if lines else []
 
 
 def _means(study: StudyConfig, folder: Path) -> list[str]:

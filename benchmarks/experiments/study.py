@@ -50,6 +50,7 @@ class StudyConfig:
         source: where in the paper these stand.
         reading: what the results say and why, for people; goes to the page.
         mean: whether the page begins with means over the datasets.
+        paired_with: the row that the others are compared with, user by user.
     """
 
     title: str
@@ -64,6 +65,7 @@ class StudyConfig:
     source: str = ""
     reading: str = ""
     mean: bool = False
+    paired_with: str | None = None
 
     def __post_init__(self) -> None:
         for name, data in self.datasets.items():
@@ -76,6 +78,12 @@ class StudyConfig:
             raise ValueError(
                 "`models` must be one where a setting is varied, found "
                 f"{len(self.models)}."
+            )
+        rows = self.vary.values if self.vary else self.models
+        if self.paired_with not in (None, *map(str, rows)):
+            raise ValueError(
+                f"`paired_with` must be a row of the table, one of "
+                f"{', '.join(map(str, rows))}, found {self.paired_with!r}."
             )
 
 

@@ -4,11 +4,14 @@ import dataclasses
 import json
 import threading
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from benchmarks.accuracy import run_pipeline, settings_of
 from benchmarks.experiments import __main__ as command
-from benchmarks.experiments import execution, results, study
+from benchmarks.experiments import execution, paired, results, study
+from models.ranking_metrics import UNRANKED
 from models.settings import value_at
 from pipeline.config import load_config
 
@@ -258,3 +261,76 @@ def test_a_pipeline_that_fails_names_its_log(tmp_path):
         run_pipeline("nowhere.yaml", [], threads=1, log=log)
     assert "nowhere.yaml" in str(raised.value)
     assert "nowhere.yaml" in log.read_text()
+
+
+def test_paired_differences_by_hand(tmp_path):
+    """Five users; ranks 1, 3, none, 2 and 20 against 2, none, none, 2, 1."""
+
+    def kept(text):
+        return {"ranking": {"users": 5, "targets": "t", "ranks": text}}
+
+    own = {0: kept("0:1 1:3 3:2 4:20"), 7: kept("0:1")}
+    rival = {0: kept("0:2 3:2 4:1"), 1: kept("0:1")}
+    seeds, found = paired.compare(
+        own, rival, ["ndcg_at_10", "recall_at_10", "coverage_at_10"]
+    )
+    assert seeds == [0]
+    # gains 1, .5, 0, .6309, 0 less .6309, 0, 0, .6309, 1
+    mean, low, high = found["ndcg_at_10"]
+    assert mean == pytest.approx((1 - 0.63093 + 0.5 - 1) / 5, abs=1e-5)
+    assert low < mean < high
+    # hits 1, 1, 0, 1, 0 less 1, 0, 0, 1, 1
+    assert found["recall_at_10"][0] == pytest.approx(0.0)
+    assert set(found) == {"ndcg_at_10", "recall_at_10"}
+    rival[0]["ranking"]["targets"] = "other"
+    with pytest.raises(ValueError, match="different targets"):
+        paired.compare(own, rival, ["ndcg_at_10"])
+
+
+def test_ranks_are_kept_small_and_come_back(tmp_path):
+    columns = {
+        "user_id": ["c", "a", "b", "a"],
+        "target_rule": ["last"] * 3 + ["first"],
+        "seen_items": ["kept"] * 4,
+        "target_item": ["x", "y", "z", "x"],
+        "rank": pyarrow.array([7, None, 100, 1], pyarrow.int32()),
+    }
+    pyarrow.parquet.write_table(
+        pyarrow.table(columns), tmp_path / "part-0.parquet"
+    )
+    found = paired.read_ranks(tmp_path, "last", "kept")
+    assert found["ranks"] == "1:100 2:7"
+    assert paired.ranks(found).tolist() == [UNRANKED, 100, 7]
+    # another target of one user is another hash
+    columns["target_item"][0] = "w"
+    pyarrow.parquet.write_table(
+        pyarrow.table(columns), tmp_path / "part-0.parquet"
+    )
+    other = paired.read_ranks(tmp_path, "last", "kept")
+    assert other["targets"] != found["targets"]
+
+
+def test_the_page_compares_with_a_row(made_up, monkeypatch):
+    folder, _ = made_up
+    (folder / "pairs.yaml").write_text(
+        STUDY.replace("vary:", 'paired_with: "0.0"\nvary:')
+    )
+    execute = command.execute
+
+    def ranked(run, slot):
+        better = run.row == "0.5"
+        ranking = {
+            "users": 2,
+            "targets": "t",
+            "ranks": "0:1 1:2" if better else "0:1",
+        }
+        return {**execute(run, slot), "ranking": ranking}
+
+    monkeypatch.setattr(command, "execute", ranked)
+    command.main(["pairs"])
+    page = (folder / "results" / "pairs.md").read_text()
+    # of one of two users 1 / log2(3); a draw has it never to twice
+    assert "| 0.5 | 2 | +31.55 [+0.00, +63.09] |" in page
+    wrong = STUDY.replace("vary:", "paired_with: SASRec\nvary:")
+    (folder / "pairs.yaml").write_text(wrong)
+    assert command.main(["pairs"]) == 1

@@ -15,6 +15,7 @@ import importlib
 import itertools
 import json
 import os
+import shlex
 import subprocess
 import sys
 
@@ -273,3 +274,24 @@ def in_a_process(command, args, environment):
     )
     if result.returncode:
         raise RuntimeError(f"{result.returncode}: {result.stderr[-2000:]}")
+
+
+def in_a_container(prefix):
+    """Runs commands in an image, by what stands before them.
+
+    Args:
+        prefix: as `docker run --rm --network host -v /tmp:/tmp IMAGE`. Folders
+            of pods must be where they are here.
+    """
+
+    def execute(command, args, environment):
+        variables = [f"{name}={value}" for name, value in environment.items()]
+        result = subprocess.run(
+            [*shlex.split(prefix), "env", *variables, *command, *args],
+            capture_output=True,
+            text=True,
+        )
+        if result.returncode:
+            raise RuntimeError(f"{result.returncode}: {result.stderr[-2000:]}")
+
+    return execute

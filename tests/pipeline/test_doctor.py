@@ -109,3 +109,23 @@ def test_brief_shows_only_failures(capsys):
 
 def test_beam_really_runs():
     assert "DirectRunner" in checks.check_beam()
+
+
+def test_a_step_that_cannot_be_imported_is_named_with_its_library(
+    tmp_path, monkeypatch
+):
+    """The slim image had no libgomp: the doctor was content, no step ran."""
+    (tmp_path / "no_openmp.py").write_text(
+        'raise ImportError("libgomp.so.1: cannot open shared object file")'
+    )
+    (tmp_path / "no_package.py").write_text("import no_such_package_at_all")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(checks.Failure, match="no_openmp: .*that has libgomp"):
+        checks.check_steps(["json", "no_openmp"])
+    with pytest.raises(checks.Failure, match="no_such_package.*make clean"):
+        checks.check_steps(["no_package"])
+    assert checks.check_steps(["json"]) == "1 load"
+
+
+def test_the_doctor_loads_every_step():
+    assert checks.check_steps() == "9 load"
