@@ -15,8 +15,9 @@ from pipeline import doctor_checks as checks
 
 Check = tuple[str, Callable[[], str]]
 
-# Cheap ones first; each library is imported only once, in this process.
-CHECKS: tuple[Check, ...] = (
+# What a run looks at before it starts. Cheap ones first; each library is
+# imported only once, in this process.
+RUN_CHECKS: tuple[Check, ...] = (
     ("Python", checks.check_python),
     ("locked versions", checks.check_lock),
     ("disk", checks.check_disk),
@@ -29,8 +30,9 @@ CHECKS: tuple[Check, ...] = (
     ("TFX", checks.check_tfx),
     ("TF-GNN", checks.check_tf_gnn),
     ("TFRS", checks.check_recommenders),
-    ("steps", checks.check_steps),
 )
+# A run finds out about its steps by itself, in another process.
+CHECKS = (*RUN_CHECKS, ("steps", checks.check_steps))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -45,9 +45,10 @@ def main() -> None:
     """
     _make_importable()
     from models.settings import SettingsError
-    from pipeline import console
+    from pipeline import console, parent
     from pipeline.config import load_config
 
+    parent.end_with_parent()
     console.quiet()
     try:
         config = load_config(

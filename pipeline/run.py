@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from models.settings import SettingsError
-from pipeline import console, doctor
+from pipeline import console, doctor, parent
 from pipeline.config import REPOSITORY, PipelineConfig, load_config
 from pipeline.paths import RunPaths, add_config_arguments
 from pipeline.summary import SummaryError, read_summary
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         config = load_config(arguments.config, arguments.overrides)
         print("Checking the environment", flush=True)
-        if doctor.main(brief=True):
+        if doctor.main(doctor.RUN_CHECKS, brief=True):
             raise StageError("The environment is not ready, see above.")
         make_demo_logs(config)
         _set_environment(config, arguments)
@@ -99,6 +99,7 @@ def _set_environment(
     config: PipelineConfig, arguments: argparse.Namespace
 ) -> None:
     """Tells the CLI and the file it executes what they cannot be passed."""
+    parent.announce()
     os.environ["CREATE_CONFIG"] = os.path.abspath(arguments.config)
     os.environ["CREATE_SET"] = shlex.join(arguments.overrides)
     # The CLI keeps its list of pipelines here, not in the user's home.
