@@ -127,9 +127,9 @@ class Recommender:
         scores = tf.einsum(
             "bd,bmd->bm",
             vectors,
-            tf.gather(self._index.item_vectors, positions),
+            retrieval.rows_of(self._index.item_vectors, positions),
         )
-        popular = tf.gather(self._index.popularity, positions)
+        popular = retrieval.rows_of(self._index.popularity, positions)
         scores = tf.where(empty[:, tf.newaxis], popular, scores)
         return tf.where(candidates > 0, scores, -np.inf)
 
@@ -158,7 +158,8 @@ class Recommender:
         start = tf.minimum(start, self._num_items)
         end = tf.minimum(start + tf.cast(count, tf.int64), self._num_items)
         return {
-            "item_ids": self.item_ids[start:end],
+            # Never read as a whole, see `retrieval.rows_of`.
+            "item_ids": tf.gather(self.item_ids, tf.range(start, end)),
             "vectors": self._index.item_vectors[start:end],
         }
 

@@ -59,6 +59,16 @@ def popularity_scores(popular_items: np.ndarray, num_items: int) -> np.ndarray:
     return scores
 
 
+def rows_of(variable: tf.Variable, rows: tf.Tensor) -> tf.Tensor:
+    """Rows of a variable that is read as a whole elsewhere.
+
+    `tf.gather` of a variable makes TensorFlow copy the whole of it at every
+    later read, so that a row may be changed in place meanwhile: 256 MB per
+    request with a million items, once any request had asked for rows.
+    """
+    return tf.gather(variable.read_value(), rows)
+
+
 def exact_top_k(scores: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """What `tf.math.top_k` answers, sooner for many scores.
 

@@ -44,21 +44,25 @@ class LightGCN(GraphTower):
         ends.
         """
         users, positives = self.pairs(edges)
+        # From the values: gathering from variables would make every later
+        # read and update of them copy the tables.
+        user_starts = tf.convert_to_tensor(self.users)
+        item_starts = tf.convert_to_tensor(self.items.table)
         user_vectors = tf.gather(vectors.users, users)
         negative_starts = None
         if self.config.negatives == "all":
             loss = bpr_against_all(user_vectors, vectors.items, positives)
         else:
             negatives = self.negatives(users, seed)
-            negative_starts = tf.gather(self.items.table, negatives)
+            negative_starts = tf.gather(item_starts, negatives)
             loss = bpr_loss(
                 user_vectors,
                 tf.gather(vectors.items, positives),
                 tf.gather(vectors.items, negatives),
             )
         penalty = self.penalty(
-            tf.gather(self.users, users),
-            tf.gather(self.items.table, positives),
+            tf.gather(user_starts, users),
+            tf.gather(item_starts, positives),
             negative_starts,
             share,
         )

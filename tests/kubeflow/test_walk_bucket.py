@@ -32,7 +32,8 @@ from kubeflow.compile import compile_pipeline
 from tests.kubeflow.backend import Backend, in_a_container, in_a_process
 from tests.kubeflow.helpers import TINY, make_logs, settings
 
-pytestmark = pytest.mark.slow
+# Several minutes alone, much more on a busy machine.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
 @dataclasses.dataclass

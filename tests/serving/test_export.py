@@ -6,6 +6,8 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.framework import types_pb2
+from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from serving.signatures import SIGNATURES
@@ -308,3 +310,33 @@ def test_wrong_arguments_are_refused(catalogue, tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):
         catalogue.export(tmp_path / "1", **changes)
     assert not (tmp_path / "1").exists()
+
+
+def test_no_request_makes_later_ones_copy_the_catalogue(catalogue, tmp_path):
+    """TensorFlow copies a variable at each read once rows were gathered.
+
+    The encoder reads nothing here, so whatever gathers rows from a float
+    variable gathers them from the catalogue's vectors or popularity.
+    """
+    catalogue.export(
+        tmp_path, encode=lambda rows: tf.ones([tf.shape(rows)[0], 8])
+    )
+    saved_model = saved_model_pb2.SavedModel.FromString(
+        (tmp_path / "saved_model.pb").read_bytes()
+    )
+    nodes = [
+        node
+        for function in saved_model.meta_graphs[0].graph_def.library.function
+        if "traced_save" not in function.signature.name
+        for node in function.node_def
+    ]
+    reads = [n for n in nodes if n.op == "ReadVariableOp"]
+    assert any(n.attr["dtype"].type == types_pb2.DT_FLOAT for n in reads)
+    gathered = [n for n in nodes if n.op == "ResourceGather"]
+    assert not [
+        n.name for n in gathered if n.attr["dtype"].type == types_pb2.DT_FLOAT
+    ]
+    # Ids are only ever gathered, never read as a whole.
+    assert not [
+        n.name for n in reads if n.attr["dtype"].type == types_pb2.DT_STRING
+    ]
