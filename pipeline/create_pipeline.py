@@ -52,6 +52,7 @@ CODE = {
         "components.ranking_evaluator",
         "components.transform",
         "models",
+        "serving",
     ),
     "ModelCardWriter": ("components.model_card",),
     "ServingValidator": (
@@ -266,6 +267,7 @@ def trainer_config(config: PipelineConfig) -> str:
             split=config.split,
             exclude_history=config.exclude_history,
             default_k=config.serving.default_k,
+            scann=config.serving.approximate,
             name=config.name,
         )
     )

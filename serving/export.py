@@ -2,11 +2,13 @@
 
 The SavedModel holds the signatures of `serving.signatures`, only the
 variables these use, and no Keras object: TF Serving and a plain
-`tf.saved_model.load` take it without this repository.
+`tf.saved_model.load` take it without this repository (with an approximate
+index also with ScaNN's operations, see `serving.custom_ops`).
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import tempfile
@@ -17,12 +19,14 @@ import numpy as np
 import tensorflow as tf
 
 from serving import (
+    approximate,
     recommender,
     retrieval,
     signature_functions,
     signatures,
     warmup,
 )
+from serving.config import EXACT, SCANN, ScannConfig
 
 ITEM_IDS_ASSET = "item_ids.txt"
 
@@ -37,6 +41,7 @@ def export_saved_model(
     exclude_history: bool = False,
     default_k: int = 10,
     version_info: Mapping[str, Any] | None = None,
+    scann: ScannConfig | None = None,
 ) -> None:
     """Writes the SavedModel, its `assets.extra/` and warm-up requests.
 
@@ -64,6 +69,12 @@ def export_saved_model(
         default_k: number of items that `serving_default` answers.
         version_info: JSON-able facts on the version, for
             `assets.extra/model.json`.
+        scann: settings of an approximate index; None exports the exact one.
+            A catalogue that is too small to gain by it
+            (`approximate.least_items`) gets the exact one, too, and a line
+            on the console says so; `index` in `assets.extra/model.json` says
+            what there is. Needs the package scann, and so does loading
+            (`serving.custom_ops`).
 
     Raises:
         ValueError: an argument is out of range or does not fit the others.
@@ -78,12 +89,13 @@ def export_saved_model(
             raise ValueError(f"`{name}` must be at least 1, found {value}.")
     default_k = min(default_k, len(ids))
     popularity = retrieval.popularity_scores(popular_items, len(ids))
-    settings = {
+    settings: dict[str, Any] = {
         "num_items": len(ids),
         "embedding_dim": item_vectors.shape[1],
         "max_history": max_history,
         "exclude_history": exclude_history,
         "default_k": default_k,
+        "index": _index_facts(scann, len(ids)),
         "version_info": dict(version_info or {}),
     }
     # A server that polls the folder takes saved_model.pb as the sign that the
@@ -94,10 +106,43 @@ def export_saved_model(
         vocabulary = os.path.join(scratch, ITEM_IDS_ASSET)
         with open(vocabulary, "wb") as file:
             file.write(b"\n".join(ids) + b"\n")
+        index = _build_index(settings["index"], item_vectors, popularity)
         served = recommender.Recommender(
-            encode, item_vectors, vocabulary, ids, popularity, max_history
+            encode, index, vocabulary, ids, max_history
         )
         _save(directory, served, exclude_history, default_k)
+
+
+def _index_facts(scann: ScannConfig | None, num_items: int) -> dict[str, Any]:
+    """The index that is built, as `assets.extra/model.json` names it."""
+    if scann is None:
+        return {"kind": EXACT}
+    least = approximate.least_items(scann)
+    if num_items < least:
+        reason = (
+            f"scann with {scann.candidates} candidates pays from {least:,} "
+            f"items on, the catalogue has {num_items:,}"
+        )
+        print(f"[export] exact index: {reason}", flush=True)
+        return {"kind": EXACT, "reason": reason}
+    found = approximate.fitted(scann, num_items)
+    print(
+        f"[export] scann index: {found.leaves:,} leaves, "
+        f"{found.leaves_to_search:,} searched for {found.candidates:,} "
+        "candidates",
+        flush=True,
+    )
+    return {"kind": SCANN, **dataclasses.asdict(found)}
+
+
+def _build_index(
+    facts: dict[str, Any], item_vectors: np.ndarray, popularity: np.ndarray
+) -> retrieval.Index:
+    exact = retrieval.build_index(item_vectors, popularity)
+    if facts["kind"] == EXACT:
+        return exact
+    settings = {name: facts[name] for name in facts if name != "kind"}
+    return approximate.ApproximateIndex(exact, ScannConfig(**settings))
 
 
 def _save(

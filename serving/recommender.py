@@ -12,7 +12,7 @@ from serving import retrieval
 from serving.request_checks import after
 from serving.signatures import MAX_ANSWERS
 
-# Scores that are in memory at the same time: 128 MiB.
+# Floats of rankings that are in memory at the same time: 128 MiB.
 _MAX_SCORES = 2**25
 
 Tensors = dict[str, tf.Tensor]
@@ -23,27 +23,25 @@ class Recommender:
 
     Args:
         encode: [batch, max_history] int64 rows -> [batch, d] vectors.
-        item_vectors: [num_items, d] float32.
+        index: ranks the catalogue.
         vocabulary: file of item ids, one per line, line i is row i + 1.
         item_ids: the same ids.
-        popularity: [num_items] scores for users without a history.
         max_history: newest known items used.
     """
 
     def __init__(
         self,
         encode: Any,
-        item_vectors: np.ndarray,
+        index: retrieval.Index,
         vocabulary: str,
         item_ids: list[bytes],
-        popularity: np.ndarray,
         max_history: int,
     ) -> None:
         self._encode = encode
         self._max_history = max_history
         self._num_items = len(item_ids)
-        self._block = max(_MAX_SCORES // len(item_ids), 1)
-        self._favourite = int(np.argmax(popularity)) + 1
+        self._block = max(_MAX_SCORES // index.floats_per_user, 1)
+        self._favourite = int(np.argmax(index.popularity.numpy())) + 1
         self.item_ids = tf.Variable(item_ids, trainable=False, name="item_ids")
         self.table = tf.lookup.StaticHashTable(
             tf.lookup.TextFileInitializer(
@@ -56,7 +54,7 @@ class Recommender:
             ),
             default_value=-1,
         )
-        self._index = retrieval.build_index(item_vectors, popularity)
+        self._index = index
         # Functions of the graph that the signatures share.
         rows = tf.TensorSpec([None, None], tf.int64)
         count = tf.TensorSpec([], tf.int32)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -120,6 +121,34 @@ def _grouped_top_k(
     return values, positions
 
 
+class Index(Protocol):
+    """What ranks the catalogue: `MaskedBruteForce` or an approximate one."""
+
+    @property
+    def item_vectors(self) -> tf.Variable:
+        """[num_items, d] float32."""
+
+    @property
+    def popularity(self) -> tf.Variable:
+        """[num_items] float32 scores for users without a history."""
+
+    @property
+    def floats_per_user(self) -> int:
+        """What a user's ranking holds in memory."""
+
+    def __call__(
+        self, queries: dict[str, tf.Tensor], k: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """[batch, k] scores and positions of the best items.
+
+        Args:
+            queries: `vectors` [batch, d]; `popular` [p] int64 batch rows that
+                take the popularity scores; `excluded` [e, 2] int64 pairs of
+                batch row and catalogue position.
+            k: int32 scalar from 1 to the size of the catalogue.
+        """
+
+
 class MaskedBruteForce(tfrs.layers.factorized_top_k.BruteForce):
     """Exact top-k in which some scores are overwritten before the ranking.
 
@@ -154,6 +183,11 @@ class MaskedBruteForce(tfrs.layers.factorized_top_k.BruteForce):
     def item_vectors(self) -> tf.Variable:
         """[num_items, d] float32."""
         return self._candidates
+
+    @property
+    def floats_per_user(self) -> int:
+        """What a user's ranking holds in memory: the scores."""
+        return int(self.popularity.shape[0])
 
     def _compute_score(
         self, queries: dict[str, tf.Tensor], candidates: tf.Tensor
@@ -192,7 +226,7 @@ class MaskedBruteForce(tfrs.layers.factorized_top_k.BruteForce):
 
 
 @contextlib.contextmanager
-def _float32_policy() -> Iterator[None]:
+def float32_policy() -> Iterator[None]:
     """Layers built here compute in float32 whatever training uses."""
     policy = tf.keras.mixed_precision.global_policy()
     tf.keras.mixed_precision.set_global_policy("float32")
@@ -211,7 +245,7 @@ def build_index(
         item_vectors: [num_items, d] float32.
         popularity: [num_items] scores for users without a history.
     """
-    with _float32_policy():
+    with float32_policy():
         index = MaskedBruteForce(popularity)
         # Positions as identifiers: strings are gathered once, after the
         # top-k, and never compared.

@@ -13,7 +13,7 @@ from tensorflow.core.framework import tensor_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from tensorflow_serving.apis import model_pb2, predict_pb2
 
-from serving import warmup
+from serving import custom_ops, warmup
 from serving.batching import BatchScheduler
 from serving.errors import ServingError, from_tensorflow, internal, invalid
 
@@ -46,7 +46,8 @@ class Servable:
 
     Raises:
         OSError, ValueError, tf.errors.OpError: the folder holds no SavedModel
-            that can be loaded for serving.
+            that can be loaded for serving, or one that needs a package
+            that is missing.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Servable:
         self.version = version
         self.path = path
         self.signature_defs = _read_signature_defs(path)
+        custom_ops.register(path)
         self._loaded = tf.saved_model.load(path, tags=[SERVE_TAG])
         self._runs = {
             key: partial(self._run, key) for key in self._loaded.signatures

@@ -12,6 +12,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from components.batch_scoring.shards import Job, output_of, write_shard
 from components.beam_flush import flush_when_full_only
+from serving import custom_ops
 
 _SIGNATURE = "recommend"
 
@@ -32,6 +33,7 @@ class WriteShard(beam.DoFn):
         self._job = job
 
     def setup(self) -> None:
+        custom_ops.register(self._job.model)
         self._model = tf.saved_model.load(self._job.model)
         self._recommend = self._model.signatures[_SIGNATURE]
 
@@ -80,7 +82,10 @@ def score(
     Raises:
         FileNotFoundError: no file fits the pattern.
         JobError: `output` holds the shards of another job.
+        MissingOpsError: the model needs a package that is missing.
     """
+    # Here, before the first shard, and again where the shards are.
+    custom_ops.register(job.model)
     options = PipelineOptions(list(beam_arguments))
     FileSystems.set_options(options)
     found = [m.path for m in FileSystems.match([pattern])[0].metadata_list]

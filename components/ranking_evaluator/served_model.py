@@ -7,6 +7,8 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import tensorflow as tf
 
+from serving import custom_ops
+
 SIGNATURE = "recommend"
 PAD = b""
 
@@ -27,7 +29,9 @@ class ServedModel:
 
         Raises:
             ModelAnswerError: there is no signature `recommend`.
+            MissingOpsError: it needs a package that is missing.
         """
+        custom_ops.register(directory)
         # The signature holds its variables only as long as the object lives.
         self._loaded = tf.saved_model.load(directory)
         if SIGNATURE not in self._loaded.signatures:

@@ -6,6 +6,7 @@ import dataclasses
 
 from components.splits import SplitConfig
 from models.config import ModelConfig, TrainingConfig
+from serving.config import ScannConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,7 +15,8 @@ class TrainerConfig:
 
     `exclude_history` and `default_k` are the exported default signature's:
     whether it leaves out what the request's history holds, and how many
-    items it answers.
+    items it answers. `scann` are the settings of an approximate index; None
+    exports the exact one.
     """
 
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
@@ -22,4 +24,5 @@ class TrainerConfig:
     split: SplitConfig = dataclasses.field(default_factory=SplitConfig)
     exclude_history: bool = False
     default_k: int = 10
+    scann: ScannConfig | None = None
     name: str = ""

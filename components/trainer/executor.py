@@ -22,6 +22,7 @@ from components.trainer.served import served
 from models.config import TrainingConfig
 from models.settings import from_json, to_json, with_values
 from models.training import FitResult, Period, select_and_refit
+from serving import custom_ops
 from serving.export import export_saved_model
 
 TRAINING_FILE = "training.json"
@@ -40,6 +41,9 @@ class Executor(base_executor.BaseExecutor):
         config = from_json(TrainerConfig, exec_properties["config"])
         # first of all: see set_up_devices
         devices = set_up_devices(config.training.distribution, _report)
+        if config.scann is not None:
+            # now, not after hours of training
+            custom_ops.check_scann("`serving.index` is scann")
         found = input_dict.get("hyperparameters")
         search = None
         if found:
@@ -162,4 +166,5 @@ def _export(
             "model": json.loads(to_json(config.model)),
             "training": json.loads(to_json(training)),
         },
+        scann=config.scann,
     )
