@@ -71,6 +71,18 @@ class Targets:
             self.positions[low:high],
         )
 
+    def evenly(self, number: int) -> Targets:
+        """At most `number` requests, evenly spaced, a target of each."""
+        total = len(self.users)
+        picks = np.linspace(0, total - 1, min(number, total)).astype(int)
+        picks = np.unique(picks)
+        return Targets(
+            self.users[picks],
+            self.ends[picks],
+            np.arange(len(picks)),
+            self.positions[np.searchsorted(self.requests, picks)],
+        )
+
     def batches(self, max_requests: int, max_events: int) -> Iterator[Targets]:
         """Cuts the requests into parts that fit into memory.
 

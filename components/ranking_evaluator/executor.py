@@ -25,6 +25,7 @@ from components.ranking_evaluator import (
     compared,
     comparisons,
     examples,
+    index_recall,
     measures,
     model_card,
     report,
@@ -92,6 +93,16 @@ class Executor(BeamExecutor):
             histories, targets, universe, rankings, request
         )
         evaluation["compared"] = {other.name: other.facts for other in others}
+        evaluation["index"] = index_recall.measure(
+            request.model_directory,
+            request.item_ids[periods.TRAIN_VALIDATION],
+            test,
+            targets[request.config.targets[0]],
+            request.config,
+            request.max_length,
+        )
+        if line := index_recall.sentence(evaluation["index"]):
+            print(f"[evaluator] {line}", flush=True)
         io_utils.write_string_file(
             os.path.join(request.output, METRICS_FILE),
             json.dumps(evaluation, indent=2, sort_keys=True),

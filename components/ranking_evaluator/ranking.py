@@ -40,7 +40,7 @@ RANKINGS_SCHEMA = pa.schema(
 )
 
 # Items of a batch of requests padded to the longest: some 100 MiB as text.
-_MAX_BATCH_EVENTS = 4 * 1024 * 1024
+MAX_BATCH_EVENTS = 4 * 1024 * 1024
 
 _POSITIONS = "positions"
 
@@ -90,7 +90,7 @@ class RankTargets(beam.DoFn):
             targets = measured_targets(
                 histories, rule, config.seed, config.cold_items
             )
-            for part in targets.batches(config.batch_size, _MAX_BATCH_EVENTS):
+            for part in targets.batches(config.batch_size, MAX_BATCH_EVENTS):
                 inputs, before = requests(
                     histories,
                     first,

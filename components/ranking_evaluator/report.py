@@ -13,6 +13,7 @@ import jinja2
 from components.ranking_evaluator import (
     drift_section,
     evidence_section,
+    index_recall,
     metrics_section,
     training_section,
     tuning_section,
@@ -86,6 +87,7 @@ def render(
         main=main,
         blessing=_blessing_rows(evaluation["blessing"]),
         headline=_headline(evaluation, main, cutoff),
+        index=index_recall.sentence(evaluation["index"]),
         evidence=evidence_section.section(evaluation, main, cutoff),
         card=card,
         tables=metrics_section.tables(evaluation["metrics"], main),

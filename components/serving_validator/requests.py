@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from tfx.dsl.io import fileio
@@ -14,7 +13,7 @@ from components import splits
 from components.histories import Histories
 from components.ranking_evaluator import ranking, results
 from components.ranking_evaluator.config import EvaluationConfig
-from components.targets import Targets, measured_targets
+from components.targets import measured_targets
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +57,7 @@ def choose(
     test = histories.select(splits.test_users(histories, split))
     rule = config.targets[0]
     targets = measured_targets(test, rule, config.seed, config.cold_items)
-    chosen = _evenly(targets, number)
+    chosen = targets.evenly(number)
     inputs, before = ranking.requests(
         test,
         ranking.first_events(test),
@@ -81,19 +80,6 @@ def choose(
         MeasuredRequest(key[0], items, old if filtered else [], tops[key])
         for key, items, old in zip(keys, inputs, before, strict=True)
     ]
-
-
-def _evenly(targets: Targets, number: int) -> Targets:
-    """Some of the requests, each with its first target."""
-    total = len(targets.users)
-    picks = np.unique(np.linspace(0, total - 1, min(number, total)).astype(int))
-    first = np.searchsorted(targets.requests, picks)
-    return Targets(
-        targets.users[picks],
-        targets.ends[picks],
-        np.arange(len(picks)),
-        targets.positions[first],
-    )
 
 
 def _measured(

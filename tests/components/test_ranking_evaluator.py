@@ -577,6 +577,7 @@ def test_executor_end_to_end(artifacts, tmp_path):
         "train_validation": 5,
     }
     assert found["splits"]["test"]["users"] == 3
+    assert found["index"] == {"kind": "exact"}
     _assert_not_blessed(found, artifacts, tmp_path)
     _assert_report(tmp_path)
 

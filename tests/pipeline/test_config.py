@@ -272,6 +272,11 @@ def test_unknown_key_names_file_line_and_nearest_key(tmp_path):
         ("evaluation.thresholds=[{baseline: best}]", "most_popular"),
         ("evaluation.targets=[first]", "`evaluation.targets` (first)"),
         ("serving.default_k=0", "at least 1"),
+        ("serving.index=faiss", "`serving`: `index` must be one of exact"),
+        (
+            "serving.scann.candidates=8",
+            "`serving.scann`: `candidates` must be from 16",
+        ),
         ("seed", "expected key=value"),
         ("name.first=x", "not a group of settings"),
     ],

@@ -97,6 +97,7 @@ def test_settings_reach_their_components():
     trainer = json.loads(found["Trainer"]["config"])
     assert trainer["default_k"] == 7
     assert trainer["exclude_history"] is True
+    assert trainer["scann"] is None
     assert trainer["name"] == "demo"
     assert found["RankingEvaluator"]["max_length"] == "20"
     assert found["RankingEvaluator"]["profile"] == "sound"
@@ -109,6 +110,16 @@ def test_settings_reach_their_components():
         "--sdk_container_image=none",
     ]
     assert beam_arguments(pipeline) == dict.fromkeys(BEAM_STEPS, expected)
+
+
+def test_an_approximate_index_reaches_the_trainer():
+    pipeline = build("serving.index=scann", "serving.scann.leaves=50")
+    trainer = json.loads(parameters(pipeline)["Trainer"]["config"])
+    assert trainer["scann"] == {
+        "leaves": 50,
+        "leaves_to_search": None,
+        "candidates": 400,
+    }
 
 
 def beam_arguments(pipeline):
