@@ -30,6 +30,7 @@ RUN_CHECKS: tuple[Check, ...] = (
     ("TFX", checks.check_tfx),
     ("TF-GNN", checks.check_tf_gnn),
     ("TFRS", checks.check_recommenders),
+    ("ScaNN", checks.check_scann),
 )
 # A run finds out about its steps by itself, in another process.
 CHECKS = (*RUN_CHECKS, ("steps", checks.check_steps))

@@ -220,6 +220,24 @@ def check_gpu(names: Sequence[str] | None = None) -> str:
     return f"{len(names)}: {', '.join(names)}"
 
 
+def check_scann(
+    installed: Callable[[str], str] = metadata.version,
+    load: Callable[[str], None] | None = None,
+) -> str:
+    """ScaNN is optional, but one for another TensorFlow does not load."""
+    try:
+        found = installed("scann")
+    except metadata.PackageNotFoundError:
+        raise Note("not installed; only serving.index scann needs it") from None
+    from serving import custom_ops
+
+    try:
+        (load or custom_ops.load_scann)("it is installed")
+    except custom_ops.MissingOpsError as error:
+        raise Failure(f"{found}: {' '.join(str(error).split())}") from error
+    return found
+
+
 def check_tfx_command(folder: Path | None = None) -> str:
     """The tfx CLI, and the pip it calls, must lie beside this Python."""
     folder = folder or Path(sysconfig.get_path("scripts"))

@@ -28,6 +28,7 @@ from pipeline.config import REPOSITORY, PipelineConfig, load_config
 from pipeline.paths import RunPaths, add_config_arguments
 from pipeline.summary import SummaryError, read_summary
 from pipeline.summary_table import format_summary
+from serving import custom_ops
 
 _DSL_FILE = REPOSITORY / "pipeline" / "local_runner.py"
 _DEMO_LOGS = REPOSITORY / "data" / "demo"
@@ -52,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("Checking the environment", flush=True)
         if doctor.main(doctor.RUN_CHECKS, brief=True):
             raise StageError("The environment is not ready, see above.")
+        _check_index(config)
         make_demo_logs(config)
         _set_environment(config, arguments)
         run_pipeline(config)
@@ -70,6 +72,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     print(f"\nDone in {time.monotonic() - started:.0f} s.")
     return 0
+
+
+def _check_index(config: PipelineConfig) -> None:
+    """Fails at once where the export would: not in the Trainer.
+
+    Raises:
+        StageError: the index needs a package that is missing.
+    """
+    if config.serving.approximate is None:
+        return
+    try:
+        custom_ops.check_scann("`serving.index` is scann")
+    except custom_ops.MissingOpsError as error:
+        raise StageError(str(error)) from error
 
 
 def make_demo_logs(config: PipelineConfig) -> None:

@@ -5,6 +5,7 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from components.code_fingerprint import code_fingerprint
 from kubeflow import object_store
 from pipeline.config import REPOSITORY
+from serving import custom_ops
 
 # What ResolveRun compares with the image (kubeflow.resolve_run.executor.CODE).
 CODE = ("kubeflow", "pipeline", "components", "models", "serving")
@@ -86,13 +88,48 @@ def test_the_gpus_libraries_are_those_tensorflow_was_built_for():
     assert pins("kubeflow/requirements-gpu.txt") == wanted
 
 
-@pytest.mark.parametrize("name", ["gpu", "s3"])
+@pytest.mark.parametrize("name", ["gpu", "s3", "scann"])
 def test_further_packages_are_hashed_and_touch_none_of_the_lock(name):
     file = f"kubeflow/requirements-{name}.txt"
     found = pins(file)
     assert found and not set(found) & set(pins("requirements.lock"))
     blocks = re.split(r"(?m)^(?=[\w.-]+==)", (REPOSITORY / file).read_text())
     assert all("--hash=sha256:" in block for block in blocks[1:])
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize(
+    ("argument", "values"), [("STORAGE", "gs s3"), ("INDEX", "exact scann")]
+)
+def test_a_build_argument_adds_packages_by_their_hashes(role, argument, values):
+    """The shell of the Dockerfile, with a pip that only says its arguments."""
+    found = instructions(role)
+    default, other = values.split()
+    assert ("ARG", f"{argument}={default}") in found
+    (command,) = [rest for _, rest in found if f'${argument}" in' in rest]
+    (copied,) = [r for k, r in found if k == "COPY" and r.endswith("/tmp/")]
+    assert f"kubeflow/requirements-{other}.txt" in copied.split()
+    script = f'pip() {{ echo "$@"; }}; {command}'
+
+    def run(value):
+        return subprocess.run(
+            ["sh", "-c", script],
+            env={argument: value},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert run(default).stdout == ""
+    assert run(other).stdout.split()[-1] == f"/tmp/requirements-{other}.txt"
+    wrong = run("neither")
+    assert wrong.returncode == 1
+    assert f"{argument} must be {default} or {other}" in wrong.stderr
+
+
+def test_scann_is_the_version_that_the_errors_name():
+    version = pins("kubeflow/requirements-scann.txt")["scann"]
+    assert custom_ops.FIX == f"pip install scann=={version}"
 
 
 def test_a_step_that_used_s3_ends_without_the_plug_ins_abort(monkeypatch):

@@ -199,7 +199,10 @@ def test_new_log_files_make_a_new_run():
             "models/training.py",
             {"Trainer", "RankingEvaluator", "ServingValidator"},
         ),
-        ("serving/export.py", {"Trainer", "ServingValidator"}),
+        (
+            "serving/export.py",
+            {"Trainer", "RankingEvaluator", "ServingValidator"},
+        ),
         (
             "components/ranking_evaluator/executor.py",
             {"RankingEvaluator", "ServingValidator"},

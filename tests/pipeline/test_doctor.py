@@ -6,6 +6,7 @@ import pytest
 
 from pipeline import doctor
 from pipeline import doctor_checks as checks
+from serving import custom_ops
 
 GIB = 2**30
 
@@ -71,6 +72,22 @@ def test_no_gpu_is_no_failure():
     with pytest.raises(checks.Note, match="CPU"):
         checks.check_gpu([])
     assert checks.check_gpu(["gpu:0", "gpu:1"]) == "2: gpu:0, gpu:1"
+
+
+def test_scann_is_optional_but_must_load():
+    def absent(name):
+        raise metadata.PackageNotFoundError(name)
+
+    def breaks(needed_by):
+        raise custom_ops.MissingOpsError(f"{needed_by}, not for 2.16. Fix: x")
+
+    with pytest.raises(checks.Note, match="only serving.index scann"):
+        checks.check_scann(absent)
+    found = {"scann": "1.4.0"}.__getitem__
+    assert checks.check_scann(found, lambda needed_by: None) == "1.4.0"
+    assert "1.4.0: it is installed, not for 2.16" in failure(
+        checks.check_scann, found, breaks
+    )
 
 
 def test_missing_command_is_named(tmp_path):

@@ -54,6 +54,20 @@ def test_registers_runs_and_shows(stages, tmp_path, capsys):
     assert "Done in" in capsys.readouterr().out
 
 
+def test_an_index_without_its_package_stops_before_anything_runs(
+    stages, tmp_path, monkeypatch, capsys
+):
+    found = {"scann": None}
+    monkeypatch.setattr(
+        run.custom_ops.importlib.util, "find_spec", found.__getitem__
+    )
+    assert start(tmp_path, "serving.index=scann") == 1
+    assert not stages
+    assert "pip install scann==1.3.2" in capsys.readouterr().err
+    found["scann"] = "there"
+    assert start(tmp_path, "serving.index=scann") == 0
+
+
 def test_a_known_pipeline_is_updated(stages, tmp_path):
     (tmp_path / ".tfx" / "demo").mkdir(parents=True)
     assert start(tmp_path) == 0
