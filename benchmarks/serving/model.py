@@ -36,7 +36,7 @@ def write(directory: Path, num_items: int, seed: int) -> None:
         str(directory),
         encode=MeanEncoder(vectors),
         item_vectors=vectors,
-        item_ids=_item_ids(np.arange(num_items)),
+        item_ids=item_ids(np.arange(num_items)),
         popular_items=np.arange(min(num_items, 1000)),
         max_history=HISTORY,
         exclude_history=True,
@@ -48,7 +48,7 @@ def requests(num_items: int, number: int, seed: int) -> list[bytes]:
     random = np.random.default_rng(seed)
     messages = []
     for _ in range(number):
-        items = _item_ids(random.integers(0, num_items, HISTORY - 1))
+        items = item_ids(random.integers(0, num_items, HISTORY - 1))
         message = warmup.request("serving_default", history=[[b"", *items]])
         message.model_spec.name = MODEL_NAME
         messages.append(message.SerializeToString())
@@ -76,7 +76,7 @@ def direct_milliseconds(
     signature = model.signatures["serving_default"]
     random = np.random.default_rng(seed)
     histories = [
-        tf.constant([_item_ids(random.integers(0, num_items, HISTORY))])
+        tf.constant([item_ids(random.integers(0, num_items, HISTORY))])
         for _ in range(50)
     ]
     for history in histories[:10]:
@@ -92,5 +92,6 @@ def direct_milliseconds(
     return np.array(taken)
 
 
-def _item_ids(positions: np.ndarray) -> list[bytes]:
+def item_ids(positions: np.ndarray) -> list[bytes]:
+    """The ids of items by position."""
     return [b"item-%07d" % position for position in positions]
