@@ -101,6 +101,7 @@ def make_summary(run: RunRecord, config: PipelineConfig) -> dict[str, Any]:
         "comparisons": evaluation["comparisons"],
         "slices": evaluation["slices"],
         "compared": evaluation["compared"],
+        "index": evaluation["index"],
         "timings": {
             "total": run.seconds,
             "components": {

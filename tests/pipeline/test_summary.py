@@ -105,6 +105,7 @@ METRICS = {
     "comparisons": {"last": {"kept": {"most_popular": {}}}},
     "slices": {"last": {"users": []}},
     "compared": {},
+    "index": {"kind": "exact"},
     "blessing": {
         "blessed": True,
         "checks": [
