@@ -87,6 +87,7 @@ class PipelineConfig:
         self._check_tuning()
         self._check_towers()
         self._check_thresholds()
+        self._check_index()
 
     @property
     def exclude_history(self) -> bool:
@@ -95,6 +96,20 @@ class PipelineConfig:
         What is measured in the main setting is what is served.
         """
         return self.evaluation.seen_items == "filtered"
+
+    def _check_index(self) -> None:
+        """What is measured must be answered by the index that is served."""
+        scann = self.serving.approximate
+        longest = max(self.evaluation.cutoffs, default=1)
+        if scann is not None and 2 * longest > scann.candidates:
+            raise ValueError(
+                f"`serving.scann.candidates` ({scann.candidates}) must be at "
+                f"least twice the largest of `evaluation.cutoffs` ({longest}): "
+                "longer answers are the exact index's, so the metrics would be "
+                "those of another index than the one that answers "
+                "`serving.default_k` items. Fix: raise `candidates` to "
+                f"{2 * longest} or more, or lower the cutoffs."
+            )
 
     def _check_tuning(self) -> None:
         """Every setting of a search exists and takes values of its type.

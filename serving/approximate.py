@@ -46,14 +46,15 @@ class ApproximateIndex(tf.Module):
     Scores are dot products with the item vectors, as those of the exact
     index, and equal ones go to the lower catalogue position. What may be
     missing are items: those of leaves that are not searched, and those that
-    the quantised vectors put behind the candidates. Which candidates a user
-    has depends neither on k nor on the exclusions, so a shorter answer is the
-    beginning of a longer one.
+    the quantised vectors put behind the candidates.
 
-    Users are answered by the exact index where candidates cannot do: where
-    twice k, with the exclusions, is more than there are candidates, or where
-    the searched leaves hold too few items. Each user by itself: nobody's
-    answer depends on who shares the batch.
+    The exact index answers where k is more than half of the candidates. It
+    also answers users for whom more than that half is excluded, or whose
+    leaves hold too few items to leave that half; each user by itself, so that
+    nobody's answer depends on who shares the batch. Neither does that, nor
+    which candidates there are, depend on k: up to half of the candidates a
+    shorter answer is the beginning of a longer one, and what is measured with
+    a large k holds for a small one.
 
     Users of `popular` take the most popular items as candidates.
 
@@ -68,6 +69,7 @@ class ApproximateIndex(tf.Module):
         super().__init__()
         self._exact = exact
         self._candidates = config.candidates
+        self._half = config.candidates // 2
         popularity = exact.popularity.numpy()
         self._num_items = len(popularity)
         best = np.argsort(-popularity, kind="stable")[: self._candidates]
@@ -115,7 +117,7 @@ class ApproximateIndex(tf.Module):
         users = tf.shape(queries["vectors"], tf.int64)[0]
         rows = queries["excluded"][:, 0]
         excluded = tf.math.unsorted_segment_sum(tf.ones_like(rows), rows, users)
-        fits = 2 * tf.cast(k, tf.int64) + excluded <= self._candidates
+        fits = (k <= self._half) & (excluded <= self._half)
         scores, positions, found = tf.cond(
             tf.reduce_any(fits),
             lambda: self._by_candidates(queries, k),
@@ -178,7 +180,7 @@ class ApproximateIndex(tf.Module):
         return (
             tf.pad(values, more, constant_values=-np.inf),
             tf.pad(best, more),
-            left >= k,
+            left >= self._half,
         )
 
     def _search(self, vectors: tf.Tensor) -> tf.Tensor:

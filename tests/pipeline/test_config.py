@@ -285,6 +285,15 @@ def test_bad_values_are_refused_in_words(override, words):
     assert words in error_of(DEMO, override)
 
 
+def test_an_approximate_index_is_what_the_metrics_are_of():
+    few = "serving.scann.candidates=199"
+    message = error_of(DEMO, "serving.index=scann", few)
+    assert "(199) must be at least twice the largest" in message
+    assert "raise `candidates` to 200" in message
+    load_config(DEMO, [few])
+    load_config(DEMO, ["serving.index=scann", "evaluation.cutoffs=[10]", few])
+
+
 def test_warm_up_needs_a_graph():
     message = error_of(
         DEMO, "model.graph.encoder=none", "model.alignment.kind=none"

@@ -223,7 +223,7 @@ def test_only_those_who_need_it_are_answered_exactly(
 def test_leaves_that_hold_too_few_items_are_made_up_for(
     hasty, vectors, popularity
 ):
-    """A leaf has some 100 items, some have fewer than are asked for."""
+    """A leaf has some 100 items, some have fewer than half the candidates."""
     users = users_of(vectors, 60)
     queries = {
         "vectors": tf.constant(users),
@@ -244,9 +244,15 @@ def test_leaves_that_hold_too_few_items_are_made_up_for(
 def test_a_shorter_answer_begins_a_longer_one(scann, vectors, popularity):
     index = build(vectors, popularity, ScannConfig(candidates=200))
     users = users_of(vectors, 50)
-    long, short = ask(index, users, 100), ask(index, users, 10)
-    np.testing.assert_array_equal(long[1][:, :10], short[1])
-    assert (short[1] != ranked(users, vectors, popularity, 10)[1]).any()
+    # Of some users as many are excluded as may be, and one more.
+    worst = np.argsort(users @ vectors.T, axis=1)
+    excluded = [(row, p) for row in (0, 1, 2) for p in worst[row, :100]]
+    excluded += [(1, worst[1, 100])]
+    answers = [ask(index, users, k, excluded=excluded)[1] for k in (100, 10)]
+    np.testing.assert_array_equal(answers[0][:, :10], answers[1])
+    expected = ranked(users, vectors, popularity, 10, excluded=excluded)[1]
+    assert answers[1][1].tolist() == expected[1].tolist()
+    assert (answers[1] != expected).any()
 
 
 def test_no_users(thorough):
