@@ -160,12 +160,14 @@ class ApproximateIndex(tf.Module):
         found = tf.sort(found, axis=1)
         positions = tf.clip_by_value(found, 0, self._num_items - 1)
         scores = tf.einsum(
-            "bd,bcd->bc", vectors, tf.gather(self.item_vectors, positions)
+            "bd,bcd->bc",
+            vectors,
+            retrieval.rows_of(self.item_vectors, positions),
         )
         scores = tf.tensor_scatter_nd_update(
             scores,
             popular[:, tf.newaxis],
-            tf.gather(self.popularity, tf.gather(positions, popular)),
+            retrieval.rows_of(self.popularity, tf.gather(positions, popular)),
         )
         barred = (found != positions) | _is_member(
             positions, queries["excluded"], self._num_items
