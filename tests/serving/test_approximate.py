@@ -158,8 +158,9 @@ def test_exclusions_never_come_out_and_are_replaced(
     thorough, vectors, popularity
 ):
     users = users_of(vectors, 6)
-    _, best = ranked(users, vectors, popularity, 100)
-    # All of one user's hundred best, one of the next, none, some twice.
+    # Farther down, what quantised vectors put behind the candidates is missed.
+    _, best = ranked(users, vectors, popularity, 25)
+    # All of one user's best, one of the next, none, some twice.
     excluded = [(0, p) for p in best[0]] + [(1, best[1, 3])]
     excluded += 2 * [(5, p) for p in best[5, :10]]
     # Not those of the neighbouring rows.
