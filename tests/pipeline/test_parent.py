@@ -14,8 +14,8 @@ CHILD = """\
 import time
 from pipeline import parent
 parent.end_with_parent()
-print("started", flush=True)
 try:
+    print("started", flush=True)
     time.sleep(60)
 finally:
     print("in good order", flush=True)

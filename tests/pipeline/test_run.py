@@ -19,7 +19,7 @@ def stages(monkeypatch, tmp_path):
     """Replaces what takes long; holds the commands that would have run."""
     calls = []
     monkeypatch.setattr(run.console, "quiet", lambda: None)
-    monkeypatch.setattr(run.doctor, "main", lambda brief: 0)
+    monkeypatch.setattr(run.doctor, "main", lambda checks, brief: 0)
     monkeypatch.setattr(run, "run_tfx", lambda *words: calls.append(words))
     monkeypatch.setattr(
         run, "show_results", lambda *arguments: calls.append(("results",))
@@ -81,7 +81,7 @@ def test_wrong_settings_end_before_anything_runs(stages, tmp_path, capsys):
 
 
 def test_a_sick_environment_ends_the_run(stages, tmp_path, monkeypatch):
-    monkeypatch.setattr(run.doctor, "main", lambda brief: 1)
+    monkeypatch.setattr(run.doctor, "main", lambda checks, brief: 1)
     assert start(tmp_path) == 1
     assert stages == []
 
