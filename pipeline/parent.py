@@ -28,8 +28,8 @@ def end_with_parent() -> None:
     Does nothing in the parent itself, in grandchildren, and where the system
     is not Linux.
     """
-    parent = int(os.environ.get(VARIABLE, 0))
-    if os.getppid() != parent or not sys.platform.startswith("linux"):
+    parent = os.getppid()
+    if os.environ.get(VARIABLE) != str(parent) or sys.platform != "linux":
         return
     # Leaves by an exception, so that servers and locks are given up.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))

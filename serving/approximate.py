@@ -106,14 +106,7 @@ class ApproximateIndex(tf.Module):
     def __call__(
         self, queries: dict[str, tf.Tensor], k: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """[batch, k] scores and positions of the best items.
-
-        Args:
-            queries: `vectors` [batch, d]; `popular` [p] int64 batch rows that
-                take the popularity scores; `excluded` [e, 2] int64 pairs of
-                batch row and catalogue position.
-            k: int32 scalar from 1 to the size of the catalogue.
-        """
+        """[batch, k] scores and positions, as of `retrieval.Index`."""
         users = tf.shape(queries["vectors"], tf.int64)[0]
         rows = queries["excluded"][:, 0]
         excluded = tf.math.unsorted_segment_sum(tf.ones_like(rows), rows, users)

@@ -98,17 +98,29 @@ def test_exact_answers_are_all_found(directory, catalogue, test, claimed, seen):
     )
 
 
-def test_what_is_missing_counts(
-    directory, catalogue, test, claimed, monkeypatch
-):
-    """The best item is missing, and the next ones move up."""
+@pytest.fixture
+def answering(monkeypatch):
+    """Puts another `recommend` before the model's, which it is handed."""
     recommend = ServedModel.recommend
-    monkeypatch.setattr(
-        ServedModel,
-        "recommend",
-        lambda model, histories, excluded, k: recommend(
-            model, histories, excluded, k + 1
-        )[:, 1:],
+
+    def replace(other):
+        monkeypatch.setattr(
+            ServedModel,
+            "recommend",
+            lambda model, *request: other(
+                lambda *changed: recommend(model, *changed), *request
+            ),
+        )
+
+    return replace
+
+
+def test_what_is_missing_counts(directory, catalogue, test, claimed, answering):
+    """The best item is missing, and the next ones move up."""
+    answering(
+        lambda recommend, histories, excluded, k: recommend(
+            histories, excluded, k + 1
+        )[:, 1:]
     )
     index = measure(directory, catalogue, test)
     assert index["recall"] == {
@@ -118,16 +130,13 @@ def test_what_is_missing_counts(
 
 
 def test_exclusions_are_not_missing(
-    directory, catalogue, test, claimed, monkeypatch
+    directory, catalogue, test, claimed, answering
 ):
     """Exact answers to other exclusions are not those of the ranking."""
-    recommend = ServedModel.recommend
-    monkeypatch.setattr(
-        ServedModel,
-        "recommend",
-        lambda model, histories, excluded, k: recommend(
-            model, histories, [[]] * len(excluded), k
-        ),
+    answering(
+        lambda recommend, histories, excluded, k: recommend(
+            histories, [[]] * len(excluded), k
+        )
     )
     index = measure(directory, catalogue, test)
     assert index["recall"]["4"] < 1

@@ -1,10 +1,10 @@
-"""Google's Cloud Storage on this machine, for test_walk_gcs.py.
+"""Google's Cloud Storage on this machine, for test_walk_bucket.py.
 
     python3.11 -m venv EMULATOR
     EMULATOR/bin/pip install gcp-storage-emulator==2026.7.19 mitmproxy==11.0.2
     EMULATOR/bin/python tests/kubeflow/gcs_emulator.py --folder FOLDER &
     . FOLDER/environment        # is there once both listen, on loopback
-    pytest tests/kubeflow/test_walk_gcs.py
+    pytest tests/kubeflow/test_walk_bucket.py -k gcs
 
 TensorFlow's client for gs:// is compiled in and knows one address, Google's,
 with TLS. So mitmproxy stands between, with a certificate authority of its own

@@ -27,7 +27,10 @@ def stages(monkeypatch, tmp_path):
     monkeypatch.setattr(
         run.subprocess, "call", lambda command, cwd: calls.append(command)
     )
-    for name in ("CREATE_CONFIG", "CREATE_SET", "LOCAL_HOME", "PATH"):
+    for name in (
+        *("CREATE_CONFIG", "CREATE_SET", "LOCAL_HOME", "PATH"),
+        run.parent.VARIABLE,
+    ):
         monkeypatch.setenv(name, os.environ.get(name, ""))
     return calls
 
