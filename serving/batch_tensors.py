@@ -6,19 +6,18 @@ from collections.abc import Mapping, Sequence
 
 import grpc
 import numpy as np
-import tensorflow as tf
 
 from serving.batching_parameters import BatchingParameters
 from serving.errors import ServingError, invalid
 
 
-def num_rows(inputs: Mapping[str, tf.Tensor]) -> int:
+def num_rows(inputs: Mapping[str, np.ndarray]) -> int:
     """Rows of a request, the same in every input.
 
     Raises:
         ServingError: INVALID_ARGUMENT, they differ or an input has none.
     """
-    if any(tensor.shape.rank == 0 for tensor in inputs.values()):
+    if any(tensor.ndim == 0 for tensor in inputs.values()):
         raise invalid(
             "Batching Run() input tensors must have at least one dimension"
         )
@@ -29,14 +28,14 @@ def num_rows(inputs: Mapping[str, tf.Tensor]) -> int:
     return rows_of(inputs)
 
 
-def rows_of(inputs: Mapping[str, tf.Tensor]) -> int:
+def rows_of(inputs: Mapping[str, np.ndarray]) -> int:
     """Rows of the first input."""
-    return int(next(iter(inputs.values())).shape[0])
+    return len(next(iter(inputs.values())))
 
 
 def join(
-    parts: Sequence[Mapping[str, tf.Tensor]], parameters: BatchingParameters
-) -> dict[str, tf.Tensor]:
+    parts: Sequence[Mapping[str, np.ndarray]], parameters: BatchingParameters
+) -> dict[str, np.ndarray]:
     """One tensor per input of all requests, filled up to an allowed size.
 
     Raises:
@@ -49,7 +48,7 @@ def join(
     joined = {}
     for name in parts[0]:
         tensors = [part[name] for part in parts]
-        widths = {tuple(t.shape[1:]) for t in tensors}
+        widths = {t.shape[1:] for t in tensors}
         if len(widths) > 1:
             if not parameters.pad_variable_length_inputs:
                 raise ServingError(
@@ -62,22 +61,21 @@ def join(
                 )
             tensors = _padded(tensors)
         if missing:
-            tensors.append(tf.repeat(tensors[-1][:1], missing, axis=0))
-        joined[name] = tf.concat(tensors, 0) if len(tensors) > 1 else tensors[0]
+            tensors.append(np.repeat(tensors[-1][:1], missing, axis=0))
+        joined[name] = np.concatenate(tensors)
     return joined
 
 
-def _padded(tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+def _padded(tensors: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Equal widths, filled on the right with each tensor's first element."""
-    target = np.max([t.shape[1:].as_list() for t in tensors], axis=0)
+    target = tuple(np.max([t.shape[1:] for t in tensors], axis=0))
     padded = []
     for tensor in tensors:
-        missing = target - tensor.shape[1:].as_list()
-        if missing.any():
-            if not tensor.shape.num_elements():
+        if tensor.shape[1:] != target:
+            if not tensor.size:
                 raise invalid("Got empty tensor in batch of non-empty tensors.")
-            paddings = [[0, 0], *([0, int(n)] for n in missing)]
-            first = tf.reshape(tensor, [-1])[0]
-            tensor = tf.pad(tensor, paddings, constant_values=first)
+            wide = np.full((len(tensor), *target), tensor.flat[0], tensor.dtype)
+            wide[tuple(slice(size) for size in tensor.shape)] = tensor
+            tensor = wide
         padded.append(tensor)
     return padded

@@ -7,24 +7,22 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import grpc
 import numpy as np
-import tensorflow as tf
 
 from serving import batch_tensors
 from serving.batching_parameters import BatchingParameters
 from serving.errors import ServingError, invalid
-
-Run = Callable[[Mapping[str, tf.Tensor]], dict[str, np.ndarray]]
+from serving.saved_model_session import Run
 
 
 @dataclasses.dataclass(eq=False)
 class _Task:
     """One request in a queue."""
 
-    inputs: Mapping[str, tf.Tensor]
+    inputs: Mapping[str, np.ndarray]
     size: int
     done: threading.Event = dataclasses.field(default_factory=threading.Event)
     outputs: dict[str, np.ndarray] | None = None
@@ -156,7 +154,7 @@ class BatchQueue:
         self._run = run
 
     def __call__(
-        self, inputs: Mapping[str, tf.Tensor]
+        self, inputs: Mapping[str, np.ndarray]
     ) -> dict[str, np.ndarray]:
         """Answers one request together with others; blocks until then.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 import grpc
@@ -13,26 +13,13 @@ from tensorflow.core.framework import tensor_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from tensorflow_serving.apis import model_pb2, predict_pb2
 
-from serving import custom_ops, warmup
+from serving import custom_ops, tensor_protos, warmup
 from serving.batching import BatchScheduler
 from serving.errors import ServingError, from_tensorflow, internal, invalid
-
-Run = Callable[[Mapping[str, tf.Tensor]], dict[str, np.ndarray]]
+from serving.saved_model_session import SERVE_TAG, Run, SavedModelSession
 
 SAVED_MODEL_FILE = "saved_model.pb"
 DEFAULT_SIGNATURE = "serving_default"
-SERVE_TAG = "serve"
-
-# TF Serving fills the typed fields, and clients read `float_val` directly;
-# `tf.make_tensor_proto` would pack numbers into `tensor_content`.
-_FIELDS = {
-    tf.float32: "float_val",
-    tf.float64: "double_val",
-    tf.int32: "int_val",
-    tf.int64: "int64_val",
-    tf.bool: "bool_val",
-    tf.string: "string_val",
-}
 
 
 class Servable:
@@ -62,9 +49,11 @@ class Servable:
         self.path = path
         self.signature_defs = _read_signature_defs(path)
         custom_ops.register(path)
-        self._loaded = tf.saved_model.load(path, tags=[SERVE_TAG])
-        self._runs = {
-            key: partial(self._run, key) for key in self._loaded.signatures
+        session = SavedModelSession(path)
+        self._runs: dict[str, Run] = {
+            key: partial(_run, session.prepare(signature))
+            for key, signature in self.signature_defs.items()
+            if not key.startswith("__")  # What loads it, no signature.
         }
         self._answers = (
             {key: scheduler.queue(run) for key, run in self._runs.items()}
@@ -89,9 +78,7 @@ class Servable:
             ServingError: FAILED_PRECONDITION, there is none.
         """
         name = name or DEFAULT_SIGNATURE
-        if name not in self.signature_defs or name not in (
-            self._loaded.signatures
-        ):
+        if name not in self._runs:
             raise ServingError(
                 grpc.StatusCode.FAILED_PRECONDITION,
                 f'Serving signature key "{name}" not found.',
@@ -132,17 +119,15 @@ class Servable:
         response = predict_pb2.PredictResponse(model_spec=self.model_spec(name))
         for alias in wanted:
             dtype = tf.dtypes.as_dtype(signature.outputs[alias].dtype)
-            _fill(response.outputs[alias], outputs[alias], dtype)
+            tensor_protos.fill(response.outputs[alias], outputs[alias], dtype)
         return response
 
-    def _run(
-        self, name: str, inputs: Mapping[str, tf.Tensor]
-    ) -> dict[str, np.ndarray]:
-        try:
-            outputs = self._loaded.signatures[name](**inputs)
-            return {alias: v.numpy() for alias, v in outputs.items()}
-        except tf.errors.OpError as error:
-            raise from_tensorflow(error) from error
+
+def _run(run: Run, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    try:
+        return run(inputs)
+    except tf.errors.OpError as error:
+        raise from_tensorflow(error) from error
 
 
 def _read_signature_defs(path: str) -> dict[str, meta_graph_pb2.SignatureDef]:
@@ -158,8 +143,8 @@ def _read_signature_defs(path: str) -> dict[str, meta_graph_pb2.SignatureDef]:
 def _read_inputs(
     signature: meta_graph_pb2.SignatureDef,
     request: predict_pb2.PredictRequest,
-) -> dict[str, tf.Tensor]:
-    """Tensors by alias, after the checks that TF Serving makes."""
+) -> dict[str, np.ndarray]:
+    """Arrays by alias, after the checks that TF Serving makes."""
     sent, expected = set(request.inputs), set(signature.inputs)
     if len(sent) != len(expected):
         raise invalid(
@@ -174,7 +159,7 @@ def _read_inputs(
             f"expected to be in the set {_names(expected)}."
         )
     return {
-        alias: _from_proto(alias, proto, signature.inputs[alias])
+        alias: _array_of(alias, proto, signature.inputs[alias])
         for alias, proto in request.inputs.items()
     }
 
@@ -196,26 +181,27 @@ def _wanted_outputs(
     return wanted or sorted(signature.outputs)
 
 
-def _from_proto(
+def _array_of(
     alias: str,
     proto: tensor_pb2.TensorProto,
     info: meta_graph_pb2.TensorInfo,
-) -> tf.Tensor:
+) -> np.ndarray:
     if proto.dtype != info.dtype:
         raise invalid(
             f"Expects input {alias} to be {_dtype(info.dtype)} but "
             f"{_dtype(proto.dtype)} is provided"
         )
     try:
-        tensor = tf.io.parse_tensor(proto.SerializeToString(), info.dtype)
+        array = tensor_protos.to_array(proto, tf.dtypes.as_dtype(info.dtype))
     except tf.errors.OpError as error:
         raise invalid(f"tensor parsing error: {alias}") from error
     expected = tf.TensorShape(info.tensor_shape)
-    if not expected.is_compatible_with(tensor.shape):
+    if not expected.is_compatible_with(array.shape):
         raise invalid(
-            f"Expects input {alias} of shape {expected}, found {tensor.shape}"
+            f"Expects input {alias} of shape {expected}, found "
+            f"{tf.TensorShape(array.shape)}"
         )
-    return tensor
+    return array
 
 
 def _dtype(number: int) -> str:
@@ -225,19 +211,6 @@ def _dtype(number: int) -> str:
         return f"unknown dtype {number}"
     # TF Serving's names for these two are C's.
     return {"float32": "float", "float64": "double"}.get(name, name)
-
-
-def _fill(
-    proto: tensor_pb2.TensorProto, values: np.ndarray, dtype: tf.DType
-) -> None:
-    field = _FIELDS.get(dtype)
-    if field is None:
-        proto.CopyFrom(tf.make_tensor_proto(values, dtype))
-        return
-    proto.dtype = dtype.as_datatype_enum
-    for size in np.shape(values):
-        proto.tensor_shape.dim.add(size=size)
-    getattr(proto, field).extend(np.ravel(values).tolist())
 
 
 def _names(aliases: Iterable[str]) -> str:

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from serving import recommender, signatures
+from serving.saved_model_session import SavedModelSession
 from serving.servables import Servable
 
 
@@ -13,18 +14,45 @@ def servable(exported):
     return Servable("create", 1, str(exported))
 
 
-@pytest.fixture(scope="module")
-def ask(servable):
+def _in_a_session(exported):
+    """As the server runs them."""
+    session = SavedModelSession(str(exported))
+    signature_defs = Servable("create", 1, str(exported)).signature_defs
+
+    def call(name, **inputs):
+        expected = signatures.SIGNATURES[name].inputs
+        return session.prepare(signature_defs[name])(
+            {
+                key: np.array(
+                    value,
+                    tf.dtypes.as_dtype(expected[key].dtype).as_numpy_dtype,
+                )
+                for key, value in inputs.items()
+            }
+        )
+
+    return call
+
+
+def _as_functions(exported):
+    """As anybody with TensorFlow runs them."""
+    loaded = tf.saved_model.load(str(exported))
+
     def call(name, **inputs):
         expected = signatures.SIGNATURES[name].inputs
         tensors = {}
         for key, value in inputs.items():
             dtype = tf.dtypes.as_dtype(expected[key].dtype)
             tensors[key] = tf.constant(value, dtype)
-        answer = servable._loaded.signatures[name](**tensors)
+        answer = loaded.signatures[name](**tensors)
         return {key: value.numpy() for key, value in answer.items()}
 
     return call
+
+
+@pytest.fixture(scope="module", params=[_as_functions, _in_a_session])
+def ask(request, exported):
+    return request.param(exported)
 
 
 def _mean(catalogue, positions):

@@ -1,0 +1,86 @@
+"""Tensors of requests beside what TensorFlow reads in them."""
+
+import hypothesis
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import strategies as st
+from tensorflow.core.framework import tensor_pb2
+
+from serving import tensor_protos
+
+FIELDS = {
+    tf.float32: ("float_val", st.floats(width=32)),
+    tf.float64: ("double_val", st.floats()),
+    tf.int32: ("int_val", st.integers(-(2**31), 2**31 - 1)),
+    tf.int64: ("int64_val", st.integers(-(2**63), 2**63 - 1)),
+    tf.bool: ("bool_val", st.booleans()),
+    tf.string: ("string_val", st.binary(max_size=5)),
+    tf.float16: ("half_val", st.integers(0, 2**15)),
+    tf.uint8: ("int_val", st.integers(0, 255)),
+}
+
+
+@st.composite
+def protos(draw):
+    """A tensor as any client may write it, right or wrong."""
+    dtype = draw(st.sampled_from(list(FIELDS)))
+    field, values = FIELDS[dtype]
+    proto = tensor_pb2.TensorProto(dtype=dtype.as_datatype_enum)
+    shape = draw(st.lists(st.sampled_from([1, 2, 3, 0, 1, 2, -1]), max_size=3))
+    for size in shape:
+        proto.tensor_shape.dim.add(size=size)
+    proto.tensor_shape.unknown_rank = draw(st.integers(0, 19)) == 0
+    size = max(int(np.prod(shape)), 0)
+    # As many as it takes, or one that stands for all, or some number.
+    count = draw(st.sampled_from([size, size, size, 1, 0, 2]))
+    drawn = draw(st.lists(values, min_size=count, max_size=count))
+    if draw(st.integers(0, 3)):
+        getattr(proto, field).extend(drawn)
+    else:
+        array = np.empty(count, dtype.as_numpy_dtype)
+        if dtype != tf.float16:
+            array[:] = drawn
+        content = tf.make_tensor_proto(array).tensor_content
+        proto.tensor_content = content or draw(st.binary(max_size=8))
+    return proto, dtype
+
+
+@hypothesis.settings(
+    max_examples=600, deadline=None, derandomize=True, database=None
+)
+@hypothesis.given(protos())
+def test_arrays_are_what_tensorflow_reads(drawn):
+    proto, dtype = drawn
+    try:
+        expected = tf.io.parse_tensor(proto.SerializeToString(), dtype)
+    except tf.errors.OpError as error:
+        with pytest.raises(type(error)):
+            tensor_protos.to_array(proto, dtype)
+        return
+    array = tensor_protos.to_array(proto, dtype)
+    assert array.dtype == dtype.as_numpy_dtype
+    assert array.shape == expected.shape
+    np.testing.assert_array_equal(array, np.array(expected.numpy()))
+
+
+@pytest.mark.parametrize("dtype", list(FIELDS), ids=lambda d: d.name)
+@pytest.mark.parametrize("shape", [(), (3,), (2, 0), (2, 1, 2)])
+def test_filled_messages_come_back(dtype, shape):
+    values = np.arange(np.prod(shape, dtype=int)) % 2
+    values = values.reshape(shape).astype(dtype.as_numpy_dtype)
+    if dtype == tf.string:
+        values = np.vectorize(lambda v: b"\xff%d" % v, otypes=[object])(
+            values
+        ).reshape(shape)
+    proto = tensor_pb2.TensorProto()
+    tensor_protos.fill(proto, values, dtype)
+    np.testing.assert_array_equal(tf.make_ndarray(proto), values)
+    np.testing.assert_array_equal(tensor_protos.to_array(proto, dtype), values)
+
+
+def test_numbers_are_where_clients_look_for_them():
+    proto = tensor_pb2.TensorProto()
+    tensor_protos.fill(proto, np.array([[0.5, 2.0]], np.float32), tf.float32)
+    assert list(proto.float_val) == [0.5, 2.0]
+    assert not proto.tensor_content
