@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from components.batch_scoring import shards
 from pipeline import batch
+from tests import history_files
 from tests.serving.catalogue import make_catalogue
 
 USERS, SHARDS = 23, 3
@@ -33,30 +34,14 @@ def histories(catalogue, tmp_path_factory):
     random = np.random.default_rng(2)
     found = {}
     for shard in range(SHARDS):
-        path = str(folder / f"data-{shard}-of-{SHARDS}.gz")
-        with tf.io.TFRecordWriter(path, "GZIP") as writer:
-            for user in range(shard, USERS, SHARDS):
-                items = random.choice(40, user % 9, replace=False)
-                ids = [catalogue.item_ids[i] for i in items] + [b"new"]
-                found[f"user {user}"] = ids
-                writer.write(_example(f"user {user}", ids))
+        written = {}
+        for user in range(shard, USERS, SHARDS):
+            items = random.choice(40, user % 9, replace=False)
+            ids = [catalogue.item_ids[i] for i in items] + [b"new"]
+            written[f"user {user}"] = ids
+        history_files.write(folder / f"data-{shard}-of-{SHARDS}.gz", written)
+        found |= written
     return found, f"{folder}/*.gz"
-
-
-def _example(user, ids):
-    def strings(values):
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
-
-    features = {
-        "user_id": strings([user.encode()]),
-        "item_ids": strings(ids),
-        "timestamps": tf.train.Feature(
-            int64_list=tf.train.Int64List(value=range(len(ids)))
-        ),
-    }
-    return tf.train.Example(
-        features=tf.train.Features(feature=features)
-    ).SerializeToString()
 
 
 def _run(model, pattern, output, *more):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
@@ -14,9 +15,10 @@ from components.ranking_evaluator.served_model import ServedModel
 from components.trainer.config import TrainerConfig
 from components.trainer.executor import Executor
 from models.settings import to_json
-from serving import approximate, custom_ops, export, retrieval
+from serving import approximate, custom_ops, export, retrieval, warmup
 from serving.config import ScannConfig, ServingConfig
 from serving.servables import Servable
+from tests import history_files
 from tests.serving.catalogue import MeanEncoder
 
 ITEMS, DIM = 4000, 16
@@ -321,12 +323,42 @@ def test_servables_answer_by_it_two_at_a_time(exported, vectors, tmp_path):
     servables = [Servable("create", 1, exported), Servable("create", 2, other)]
     for servable, turned in [*zip(servables, (False, True), strict=True)] * 2:
         servable.warm_up()
-        answer = servable._run(
-            "serving_default",
-            {"history": tf.constant([[item_ids()[i] for i in HISTORY]])},
+        answer = servable.predict(
+            warmup.request(
+                "serving_default", history=[[item_ids()[i] for i in HISTORY]]
+            )
         )
         wanted = expected_ids(vectors[::-1] if turned else vectors)
-        assert answer["item_ids"][0].tolist() == wanted
+        assert list(answer.outputs["item_ids"].string_val) == wanted
+
+
+def test_batch_scoring_answers_by_it(exported, vectors, tmp_path):
+    """In a process of its own, which has to load the operations itself."""
+    history = [item_ids()[i] for i in HISTORY]
+    users = {f"user {number}": history for number in range(5)}
+    history_files.write(tmp_path / "data-0.gz", users | {"new": [b"unknown"]})
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pipeline.batch",
+            f"--model={exported}",
+            f"--histories={tmp_path}/*.gz",
+            f"--output={tmp_path / 'out'}",
+            "--k=10",
+        ],
+        check=True,
+    )
+    rows = {
+        row["user_id"]: [item.encode() for item in row["item_ids"]]
+        for path in (tmp_path / "out").glob("*.parquet")
+        for row in pq.read_table(path).to_pylist()
+    }
+    assert rows.keys() == users.keys() | {"new"}
+    for user in users:
+        assert rows[user] == expected_ids(vectors)
+    # Nothing is known of that one: the popular items, by no vector.
+    assert len(rows["new"]) == 10 and rows["new"] != expected_ids(vectors)
 
 
 def test_score_and_recommend_agree(exported):
