@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import re
@@ -15,6 +14,7 @@ import grpc
 import tensorflow as tf
 from tensorflow_serving.apis import get_model_status_pb2, model_pb2
 
+from serving.background import run_beside_requests
 from serving.errors import invalid, not_found
 from serving.model_config import ServedModel
 from serving.servables import SAVED_MODEL_FILE, Servable
@@ -165,7 +165,9 @@ class VersionManager:
             return None
         self._set_state(version, _State.LOADING)
         try:
-            servable = await asyncio.to_thread(
+            # The first load starts TensorFlow's threads, which stay.
+            beside = run_beside_requests if self._serving else asyncio.to_thread
+            servable = await beside(
                 self._load_now, self.model.name, version, path
             )
         except Exception as error:
@@ -192,9 +194,6 @@ class VersionManager:
             del self._retired[version]
             self._in_flight.pop(version, None)
             self._set_state(version, _State.END)
-            # A loaded model is large and full of cycles. The request that
-            # ended just now still holds it until it returns.
-            asyncio.get_running_loop().call_later(0.5, gc.collect)
 
     def _set_state(self, version: int, state: int, error: str = "") -> None:
         status = _State(version=version, state=state)

@@ -1,11 +1,15 @@
 import asyncio
 import dataclasses
+import os
+import sys
+import threading
 
 import grpc
 import pytest
 from tensorflow_serving.apis import get_model_status_pb2, model_pb2
 
 from serving import model_config
+from serving.background import NICENESS
 from serving.errors import ServingError
 from serving.model_config import ServedModel, VersionPolicy
 from serving.model_manager import ModelManager
@@ -289,3 +293,25 @@ def test_config_file_is_watched(tmp_path):
         task.cancel()
 
     asyncio.run(scenario())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only on Linux")
+def test_later_versions_load_in_a_thread_that_gives_way(manager, tmp_path):
+    priorities = []
+
+    def load(name, version, path):
+        thread = threading.get_native_id()
+        priorities.append(os.getpriority(os.PRIO_PROCESS, thread))
+        return _load(name, version, path)
+
+    async def check():
+        versions = manager(load=load)
+        for version in ("1", "2"):
+            _write(tmp_path, version)
+            await versions.poll()
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    assert asyncio.run(check()) == before
+    # The first starts TensorFlow's threads, which must not give way.
+    assert priorities == [before, max(before, NICENESS)]
