@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import gzip
+import json
 import re
 import struct
 from collections.abc import Callable, Iterator
@@ -96,7 +97,28 @@ def _compare_output(
                     f"{missing.total()} only in the second",
                 )
             break
+    if name.endswith(".json") and len(first) == len(second) == 1:
+        places = [json.loads(side[0].read_text()) for side in (first, second)]
+        return Comparison(
+            name, files, f"different: {_first_difference(*places)}"
+        )
     return Comparison(name, files, "different")
+
+
+def _first_difference(first: Any, second: Any, place: str = "") -> str:
+    """Where two JSON values differ first, and what is there."""
+    if isinstance(first, list) and isinstance(second, list):
+        first, second = dict(enumerate(first)), dict(enumerate(second))
+    if isinstance(first, dict) and isinstance(second, dict):
+        for key in first:
+            if key in second and first[key] != second[key]:
+                return _first_difference(
+                    first[key], second[key], f"{place}/{key}"
+                )
+        for key in first.keys() ^ second.keys():
+            return f"{place}/{key} is on one side only"
+        return "the order of the keys, or spaces"
+    return f"{place} is {first!r} and {second!r}"
 
 
 def _bytes(files: list[Path]) -> list[tuple[str, bytes]]:

@@ -51,6 +51,24 @@ def test_the_same_bytes(sides):
     assert verdicts(sides) == {"x.json": ("1", SAME_BYTES, True)}
 
 
+@pytest.mark.parametrize(
+    ("second", "what"),
+    [
+        ('{"a": {"b": [1, 0.5]}, "c": 3}', "/a/b/1 is 0.25 and 0.5"),
+        ('{"a": {"b": [1, 0.25]}}', "/c is on one side only"),
+        ('{"a": {"b": [1]}, "c": 3}', "/a/b/1 is on one side only"),
+        ('{"c": 3, "a": {"b": [1, 0.25]}}', "the order of the keys"),
+        ("[]", " is {'a': {'b': [1, 0.25]}, 'c': 3} and []"),
+    ],
+)
+def test_json_says_where_it_differs(sides, second, what):
+    (sides[0] / "x.json").write_text('{"a": {"b": [1, 0.25]}, "c": 3}')
+    (sides[1] / "x.json").write_text(second)
+    ((_, verdict, equal),) = verdicts(sides).values()
+    assert not equal
+    assert verdict.startswith(f"different: {what}")
+
+
 def test_other_shards_of_the_same_records(sides):
     write_shards(sides[0], [1, 2, 3, 3])
     write_shards(sides[1], [3, 1], [2, 3])
@@ -74,14 +92,14 @@ def test_a_record_lost_changed_or_doubled(sides, second, words):
 
 
 def test_a_file_on_one_side_only(sides):
-    (sides[0] / "x.json").write_text("{}")
-    assert verdicts(sides) == {"x.json": ("1 and 0", "on one side only", False)}
+    (sides[0] / "x.txt").write_text("{}")
+    assert verdicts(sides) == {"x.txt": ("1 and 0", "on one side only", False)}
 
 
 def test_an_unknown_kind_of_file_must_have_the_same_bytes(sides):
-    (sides[0] / "x.json").write_text('{"a": 1, "b": 2}')
-    (sides[1] / "x.json").write_text('{"b": 2, "a": 1}')
-    assert verdicts(sides) == {"x.json": ("1", "different", False)}
+    (sides[0] / "x.txt").write_text('{"a": 1, "b": 2}')
+    (sides[1] / "x.txt").write_text('{"b": 2, "a": 1}')
+    assert verdicts(sides) == {"x.txt": ("1", "different", False)}
 
 
 @pytest.mark.parametrize(("rank", "equal"), [(2, True), (3, False)])
