@@ -14,7 +14,8 @@ from typing import Any
 from benchmarks.accuracy import run_pipeline, settings_of
 from benchmarks.experiments.paired import read_ranks
 from benchmarks.experiments.study import Run
-from pipeline.config import REPOSITORY, load_config
+from components.ranking_evaluator.ranking import SEEN_SETTINGS
+from pipeline.config import REPOSITORY, PipelineConfig, load_config
 from pipeline.summary import read_summary
 
 
@@ -62,21 +63,36 @@ def execute(run: Run, slot: Slot) -> dict[str, Any]:
     run_pipeline(
         REPOSITORY / run.config_file, overrides, threads=slot.threads, log=log
     )
-    summary = read_summary(config)
-    target, seen = config.evaluation.targets[0], config.evaluation.seen_items
-    epochs = summary["timings"]["epochs"]
     return {
         "config": settings_of(config),
+        **_measured(config, read_summary(config)),
+        "threads": slot.threads or os.cpu_count(),
+    }
+
+
+def _measured(
+    config: PipelineConfig, summary: dict[str, Any]
+) -> dict[str, Any]:
+    """Metrics and ranks by the main target, with seen items and without."""
+    target, seen = config.evaluation.targets[0], config.evaluation.seen_items
+    (other,) = set(SEEN_SETTINGS) - {seen}
+    rankings = Path(summary["report"]).parent / "rankings"
+    epochs = summary["timings"]["epochs"]
+
+    def by(setting: str) -> dict[str, Any]:
+        return {
+            "seen_items": setting,
+            "metrics": summary["metrics"]["model"][target][setting],
+            "ranking": read_ranks(rankings, target, setting),
+        }
+
+    return {
         "target": target,
-        "seen_items": seen,
-        "metrics": summary["metrics"]["model"][target][seen],
-        "ranking": read_ranks(
-            Path(summary["report"]).parent / "rankings", target, seen
-        ),
+        **by(seen),
+        "other_seen": by(other),
         "test_users": summary["splits"]["test"]["users"],
         "epochs": {phase: len(times) for phase, times in epochs.items()},
         "seconds": summary["timings"]["total"],
-        "threads": slot.threads or os.cpu_count(),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +37,35 @@ def page(name: str, study: StudyConfig, folder: Path) -> str:
     """The study as Markdown: a table per dataset, beside the paper's values.
 
     Figures are percent on test: mean and standard deviation over seeds; in
-    brackets the 95 % interval over users, of the first seed.
+    brackets the 95 % interval over users, of the first seed. Where results
+    have them, the same without the items that a user has seen, or with them,
+    follows: protocols differ in it.
     """
     lines = [f"# {study.title}", ""]
     lines += [f"    python -m benchmarks.experiments {name}", ""]
     if study.mean:
         lines += _means(study, folder)
     for dataset in study.datasets:
-        lines += _table(study, dataset, folder)
-        if study.paired_with is not None:
-            lines += _differences(study, dataset, folder)
+        found = {
+            run: result
+            for run in runs(study)
+            if run.dataset == dataset
+            and (result := read(folder, run)) is not None
+        }
+        rows = list(
+            dict.fromkeys(r.row for r in runs(study) if r.dataset == dataset)
+        )
+        lines += [f"## {dataset}", "", *_tables(study, dataset, rows, found)]
+        others = {
+            run: result["other_seen"]
+            for run, result in found.items()
+            if "other_seen" in result
+        }
+        for seen in {result["seen_items"] for result in others.values()}:
+            lines += [f"The same runs with seen items {seen}:", ""]
+            measured = {run.row for run in others}
+            shown = [row for row in rows if row in measured]
+            lines += _tables(study, dataset, shown, others)
     if study.vary is not None:
         lines += [f"![{study.vary.label}]({name}.svg)", ""]
     if study.source:
@@ -55,48 +75,50 @@ def page(name: str, study: StudyConfig, folder: Path) -> str:
     return "\n".join(lines)
 
 
-def _table(study: StudyConfig, dataset: str, folder: Path) -> list[str]:
+def _tables(
+    study: StudyConfig,
+    dataset: str,
+    rows: Sequence[str],
+    found: Mapping[Run, Mapping[str, Any]],
+) -> list[str]:
+    """The table of a dataset's results, and of differences if asked for."""
     first = study.vary.label if study.vary else "model"
     head = [first, "seeds"]
     head += [metric.replace("_at_", "@") for metric in study.metrics]
-    lines = [f"## {dataset}", "", _row(head), _row(["---"] * len(head))]
-    rows = dict.fromkeys(r.row for r in runs(study) if r.dataset == dataset)
+    lines = [_row(head), _row(["---"] * len(head))]
     for row in rows:
-        found = [
-            result["metrics"]
-            for run in runs(study)
-            if (run.dataset, run.row) == (dataset, row)
-            and (result := read(folder, run)) is not None
-        ]
-        cells = [_cell(found, metric) for metric in study.metrics]
-        lines.append(_row([row, str(len(found)), *cells]))
+        metrics = [r["metrics"] for run, r in found.items() if run.row == row]
+        cells = [_cell(metrics, metric) for metric in study.metrics]
+        lines.append(_row([row, str(len(metrics)), *cells]))
         paper = study.paper.get(dataset, {}).get(row)
         if paper:
             values = [
                 f"*{paper[m]:.2f}*" if m in paper else "" for m in study.metrics
             ]
             lines.append(_row([f"*{row}, paper*", "", *values]))
-    return [*lines, ""]
+    lines += [""]
+    if study.paired_with is not None:
+        lines += _differences(study, study.paired_with, found)
+    return lines
 
 
-def _differences(study: StudyConfig, dataset: str, folder: Path) -> list[str]:
+def _differences(
+    study: StudyConfig, rival: str, found: Mapping[Run, Mapping[str, Any]]
+) -> list[str]:
     """A table of differences to one row, empty without ranks of both."""
-    assert study.paired_with is not None
-    of_row: dict[str, dict[int, dict[str, Any]]] = {}
-    for run in runs(study):
-        result = read(folder, run)
-        if run.dataset == dataset and result is not None:
-            of_row.setdefault(run.row, {})[run.seed] = result
-    rival = of_row.pop(study.paired_with, {})
+    of_row: dict[str, dict[int, Mapping[str, Any]]] = {}
+    for run, result in found.items():
+        of_row.setdefault(run.row, {})[run.seed] = result
+    rivals = of_row.pop(rival, {})
     lines, head = [], ["model", "seeds"]
     for row, own in of_row.items():
-        seeds, found = paired.compare(own, rival, study.metrics)
+        seeds, differences = paired.compare(own, rivals, study.metrics)
         if not seeds:
             continue
         if not lines:
-            head += [metric.replace("_at_", "@") for metric in found]
+            head += [metric.replace("_at_", "@") for metric in differences]
             lines = [
-                f"Less {study.paired_with}, user by user (means over seeds "
+                f"Less {rival}, user by user (means over seeds "
                 "and, in brackets, 95 % intervals over users):",
                 "",
                 _row(head),
@@ -104,7 +126,7 @@ def _differences(study: StudyConfig, dataset: str, folder: Path) -> list[str]:
             ]
         cells = [
             f"{100 * mean:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]"
-            for mean, low, high in found.values()
+            for mean, low, high in differences.values()
         ]
         lines.append(_row([row, str(len(seeds)), *cells]))
     return [*lines, ""] if lines else []

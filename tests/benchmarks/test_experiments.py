@@ -311,6 +311,26 @@ def test_ranks_are_kept_small_and_come_back(tmp_path):
     assert other["targets"] != found["targets"]
 
 
+def test_both_ways_with_seen_items(made_up, monkeypatch):
+    folder, _ = made_up
+    execute = command.execute
+
+    def both(run, slot):
+        other = {"seen_items": "filtered", "metrics": {"ndcg_at_10": 0.75}}
+        if run.seed or run.row == "0.0":
+            return execute(run, slot)
+        return {**execute(run, slot), "other_seen": other}
+
+    monkeypatch.setattr(command, "execute", both)
+    command.main(["weights"])
+    page = (folder / "results" / "weights.md").read_text()
+    main, second = page.split("The same runs with seen items filtered:")
+    assert "| 0.5 | 2 | 51.50 ± 2.12" in main
+    # Only what was measured so: one row and seed, and the paper's value again.
+    assert "| 0.0 |" in main and "| 0.0 |" not in second
+    assert "| 0.5 | 1 | 75.00 |\n| *0.5, paper* |  | *2.25* |" in second
+
+
 def test_the_page_compares_with_a_row(made_up, monkeypatch):
     folder, _ = made_up
     (folder / "pairs.yaml").write_text(
