@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from models.graph.tower import FoldIn, GraphTower, NodeVectors
 from models.losses.bpr import bpr_against_all, bpr_loss
+from models.ordered_sum import ordered_sum
 
 # of the seed of a step
 _EDGES = 1100
@@ -29,7 +30,9 @@ class LightGCN(GraphTower):
         """Runs all layers and takes their mean; see GraphTower."""
         users, items = self._layers(seed)
         share = 1.0 / len(users)
-        return NodeVectors(tf.add_n(users) * share, tf.add_n(items) * share)
+        return NodeVectors(
+            ordered_sum(users) * share, ordered_sum(items) * share
+        )
 
     def loss(
         self,
@@ -78,14 +81,16 @@ class LightGCN(GraphTower):
         user's layer is no sum over its items.
         """
         _, layers = self._layers(None)
-        items = tf.add_n(layers) / float(len(layers))
+        items = ordered_sum(layers) / float(len(layers))
         if not self.config.num_layers:
             return FoldIn(items, items)
         scale = tf.constant(
             np.maximum(self.item_degrees, 1.0) ** -0.5, tf.float32
         )
         return FoldIn(
-            tf.add_n(layers[:-1]) * scale[:, tf.newaxis] / float(len(layers)),
+            ordered_sum(layers[:-1])
+            * scale[:, tf.newaxis]
+            / float(len(layers)),
             items,
         )
 

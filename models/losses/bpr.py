@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from models.compute import current, product
 from models.losses.cross_entropy import MAX_SCORES
+from models.ordered_sum import ordered_sum
 
 
 def bpr_loss(
@@ -100,5 +101,5 @@ def l2_penalty(*vectors: tf.Tensor) -> tf.Tensor:
         Scalar float32: sum of squares / 2 / pairs.
     """
     pairs = tf.cast(tf.shape(vectors[0])[0], tf.float32)
-    total = tf.add_n([tf.nn.l2_loss(v) for v in vectors])
+    total = ordered_sum([tf.nn.l2_loss(v) for v in vectors])
     return tf.math.divide_no_nan(total, pairs)

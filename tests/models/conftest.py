@@ -19,11 +19,7 @@ def eager():
 
 @pytest.fixture
 def repeatable():
-    """Kernels that add up in one order, as in the Trainer.
-
-    Without them about one process of fifteen has another last digit in a loss
-    of its first fit.
-    """
+    """Kernels that add up in one order, as in the Trainer."""
     config.enable_op_determinism()
     yield
     config.disable_op_determinism()

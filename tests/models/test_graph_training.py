@@ -1,7 +1,10 @@
 """Fits of every graph tower: repeatable, and of some use."""
 
+import collections
+
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from models.config import (
     AlignmentConfig,
@@ -11,7 +14,7 @@ from models.config import (
     TrainingConfig,
     UltraGCNConfig,
 )
-from models.create import Create
+from models.create import Create, LossWeights
 from models.graph.propagation import ItemNeighbors
 from models.input_pipeline import Queries, Sequences
 from models.schedule import Schedule
@@ -109,6 +112,33 @@ def test_a_tower_alone_learns_from_its_graph_and_repeats(graph, repeatable):
     # the right half of the catalogue alone is worth a factor of about 2
     assert epochs[-1][1] > 1.4 * untrained
     assert epochs_of(config, data) == epochs
+
+
+@pytest.mark.parametrize("graph", ["lightgcn, all", "lightgcn, dropout"])
+def test_no_sum_of_layers_in_an_order_of_its_own(graph):
+    """What AddN begins with, of three inputs, hangs on what else runs."""
+    config, data = model_config(GRAPHS[graph]), period()
+    model = Create(config, NUM_ITEMS, data.adjacency, 0)
+    edges, seed = tf.zeros([64], tf.int32), tf.constant([1, 2])
+
+    @tf.function
+    def gradients():
+        with tf.GradientTape() as tape:
+            loss = model.graph_loss(edges, seed, LossWeights(1.0, 0.0)).total
+        return tape.gradient(loss, model.trainable_variables)
+
+    graph_def = gradients.get_concrete_function().graph.as_graph_def()
+    bodies = [f.node_def for f in graph_def.library.function]
+    sums = shared = 0
+    for nodes in (graph_def.node, *bodies):
+        uses = collections.Counter(i for n in nodes for i in n.input)
+        for node in nodes:
+            if node.op == "AddN":
+                sums += 1
+                # It begins with the first unless that is needed elsewhere.
+                shared += node.attr["N"].i > 2 and uses[node.input[0]] > 1
+    assert sums
+    assert not shared
 
 
 def test_ultragcn_trains_beside_a_sequential_tower():
