@@ -66,11 +66,9 @@ class SavedModelSession:
         Args:
             signature: its inputs and outputs are dense tensors.
 
-        Returns:
-            Raises tf.errors.OpError where an operation of the model fails.
-
         Raises:
-            tf.errors.OpError: the graph lacks one of its tensors.
+            tf.errors.OpError: the graph lacks one of its tensors. What is
+                returned raises it where an operation of the model fails.
         """
         inputs = sorted(signature.inputs)
         outputs = sorted(signature.outputs)

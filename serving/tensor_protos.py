@@ -19,13 +19,20 @@ _FIELDS = {
     tf.string: "string_val",
 }
 
+_MAX_RANK = 32  # Of numpy; TensorFlow has 254, and no signature of ours three.
+
 
 def to_array(proto: tensor_pb2.TensorProto, dtype: tf.DType) -> np.ndarray:
     """The values as TensorFlow reads them; strings as an array of bytes.
 
     Raises:
-        tf.errors.OpError: the message is no tensor of that type.
+        tf.errors.OpError: the message is no tensor of that type, or has more
+            dimensions than an array can.
     """
+    if len(proto.tensor_shape.dim) > _MAX_RANK:
+        raise tf.errors.InvalidArgumentError(
+            None, None, f"more than {_MAX_RANK} dimensions"
+        )
     field = _FIELDS.get(dtype)
     if field and proto.dtype == dtype.as_datatype_enum:
         values = getattr(proto, field)

@@ -79,6 +79,17 @@ def test_filled_messages_come_back(dtype, shape):
     np.testing.assert_array_equal(tensor_protos.to_array(proto, dtype), values)
 
 
+@pytest.mark.parametrize("values", [[b"a"], []])
+def test_more_dimensions_than_an_array_has(values):
+    proto = tensor_pb2.TensorProto(dtype=tf.string.as_datatype_enum)
+    proto.string_val.extend(values)
+    for _ in range(40):
+        proto.tensor_shape.dim.add(size=1)
+    assert tf.io.parse_tensor(proto.SerializeToString(), tf.string).ndim == 40
+    with pytest.raises(tf.errors.InvalidArgumentError, match="dimensions"):
+        tensor_protos.to_array(proto, tf.string)
+
+
 def test_numbers_are_where_clients_look_for_them():
     proto = tensor_pb2.TensorProto()
     tensor_protos.fill(proto, np.array([[0.5, 2.0]], np.float32), tf.float32)
