@@ -61,7 +61,9 @@ def page(name: str, study: StudyConfig, folder: Path) -> str:
             for run, result in found.items()
             if "other_seen" in result
         }
-        for seen in {result["seen_items"] for result in others.values()}:
+        if others:
+            # One way for all: a study has one configuration per dataset.
+            (seen,) = {result["seen_items"] for result in others.values()}
             lines += [f"The same runs with seen items {seen}:", ""]
             measured = {run.row for run in others}
             shown = [row for row in rows if row in measured]

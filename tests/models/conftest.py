@@ -2,7 +2,6 @@
 
 import pytest
 import tensorflow as tf
-from tensorflow.python.framework import config
 
 
 @pytest.fixture
@@ -15,11 +14,3 @@ def eager():
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)
-
-
-@pytest.fixture
-def repeatable():
-    """Kernels that add up in one order, as in the Trainer."""
-    config.enable_op_determinism()
-    yield
-    config.disable_op_determinism()

@@ -100,7 +100,7 @@ def epochs_of(config, data):
 
 
 @pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS.keys())
-def test_a_tower_alone_learns_from_its_graph_and_repeats(graph, repeatable):
+def test_a_tower_alone_learns_from_its_graph_and_repeats(graph):
     data, config = period(), model_config(graph)
     untrained = validation_ndcg(
         Create(config, NUM_ITEMS, data.adjacency, 0), data.queries

@@ -48,12 +48,11 @@ CASES += [(s, "none", "none", None, True) for s in SEQUENTIAL]
 CASES += [("none", g, "none", None, True) for g in GRAPH]
 
 
-@pytest.mark.usefixtures("eager", "repeatable")
 @pytest.mark.parametrize(
     ("sequential", "graph", "alignment", "warmup", "changing"), CASES
 )
 def test_a_fit_is_repeatable_and_resumes(
-    tmp_path, sequential, graph, alignment, warmup, changing
+    tmp_path, eager, sequential, graph, alignment, warmup, changing
 ):
     model = small_model(sequential, graph, alignment)
     training = dataclasses.replace(
