@@ -15,6 +15,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from models.graph.propagation import Propagation
 from models.graph.tower import FoldIn, GraphTower, NodeVectors
 from models.losses.bpr import bpr_against_all, bpr_loss
 from models.ordered_sum import ordered_sum
@@ -28,6 +29,14 @@ class LightGCN(GraphTower):
 
     def propagate(self, seed: tf.Tensor | None = None) -> NodeVectors:
         """Runs all layers and takes their mean; see GraphTower."""
+        if not self.config.normalize_layers:
+            return NodeVectors(
+                *self._step(seed).mean_of_layers(
+                    tf.convert_to_tensor(self.users),
+                    tf.convert_to_tensor(self.items.table),
+                    self.config.num_layers,
+                )
+            )
         users, items = self._layers(seed)
         share = 1.0 / len(users)
         return NodeVectors(
@@ -94,12 +103,16 @@ class LightGCN(GraphTower):
             items,
         )
 
+    def _step(self, seed: tf.Tensor | None) -> Propagation:
+        """All edges, or those that the step of this seed keeps."""
+        if seed is not None:
+            seed = tf.random.experimental.stateless_fold_in(seed, _EDGES)
+        return self.adjacency.propagation(self.config.edge_dropout, seed)
+
     def _layers(
         self, seed: tf.Tensor | None
     ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
-        if seed is not None:
-            seed = tf.random.experimental.stateless_fold_in(seed, _EDGES)
-        step = self.adjacency.propagation(self.config.edge_dropout, seed)
+        step = self._step(seed)
         users = tf.convert_to_tensor(self.users)
         items = tf.convert_to_tensor(self.items.table)
         user_layers, item_layers = [users], [items]

@@ -122,6 +122,46 @@ class Propagation(NamedTuple):
         """[num_users, d] to [num_items, d]: weighted sum over neighbours."""
         return _multiply(self.by_item, self.by_user)(user_vectors)
 
+    def mean_of_layers(
+        self, users: tf.Tensor, items: tf.Tensor, num_layers: int
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The mean of E(0) .. E(K) of both sides, E(k + 1) = A E(k).
+
+        By Horner's rule, E(0) + A (E(0) + A (E(0) + ...)), so that no layer
+        is kept and no sum has more than two terms. A is symmetric, hence the
+        gradient is the same propagation of the gradients that arrive.
+
+        Args:
+            users: [num_users, d], E(0).
+            items: [num_items, d], E(0).
+            num_layers: K.
+        """
+
+        def mean(
+            users: tf.Tensor, items: tf.Tensor
+        ) -> tuple[tf.Tensor, tf.Tensor]:
+            user_sum, item_sum = users, items
+            for _ in range(num_layers):
+                user_sum, item_sum = (
+                    users + _times(self.by_user, item_sum),
+                    items + _times(self.by_item, user_sum),
+                )
+            share = 1.0 / (num_layers + 1)
+            return user_sum * share, item_sum * share
+
+        @tf.custom_gradient
+        def differentiable(
+            users: tf.Tensor, items: tf.Tensor
+        ) -> tuple[tuple[tf.Tensor, tf.Tensor], Callable[..., tuple]]:
+            def gradient(d_users: tf.Tensor, d_items: tf.Tensor) -> tuple:
+                return mean(
+                    tf.convert_to_tensor(d_users), tf.convert_to_tensor(d_items)
+                )
+
+            return mean(users, items), gradient
+
+        return differentiable(users, items) if num_layers else (users, items)
+
 
 def _ends(edge_set: tfgnn.EdgeSet) -> np.ndarray:
     """[num_edges, 2] source and target nodes."""
@@ -172,8 +212,12 @@ def _multiply(
         vectors: tf.Tensor,
     ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
         def gradient(upstream: tf.Tensor) -> tf.Tensor:
-            return tf.sparse.sparse_dense_matmul(transposed, upstream)
+            return _times(transposed, upstream)
 
-        return tf.sparse.sparse_dense_matmul(matrix, vectors), gradient
+        return _times(matrix, vectors), gradient
 
     return product
+
+
+def _times(matrix: tf.SparseTensor, vectors: tf.Tensor) -> tf.Tensor:
+    return tf.sparse.sparse_dense_matmul(matrix, vectors)

@@ -49,7 +49,8 @@ def _tower(num_layers, normalize=False, shuffle=False):
     return tower, graph
 
 
-def _scipy_layers(tower, num_layers):
+def _scipy_powers(num_layers):
+    """A^0 .. A^K of users and items together."""
     matrix = sp.coo_matrix(
         (np.ones(len(EDGES)), (EDGES[:, 0], EDGES[:, 1] + NUM_USERS)),
         shape=(NUM_USERS + NUM_ITEMS,) * 2,
@@ -58,11 +59,15 @@ def _scipy_layers(tower, num_layers):
     degree = np.asarray(matrix.sum(1))[:, 0]
     scale = np.where(degree > 0, 1 / np.sqrt(np.maximum(degree, 1)), 0)
     normal = sp.diags(scale) @ matrix @ sp.diags(scale)
-    layer = np.concatenate([tower.users.numpy(), tower.items.table.numpy()])
-    layers = [layer.astype(np.float64)]
+    powers = [sp.identity(NUM_USERS + NUM_ITEMS)]
     for _ in range(num_layers):
-        layers.append(normal @ layers[-1])
-    return layers
+        powers.append(normal @ powers[-1])
+    return powers
+
+
+def _scipy_layers(tower, num_layers):
+    layer = np.concatenate([tower.users.numpy(), tower.items.table.numpy()])
+    return [power @ layer for power in _scipy_powers(num_layers)]
 
 
 @pytest.mark.parametrize("num_layers", [0, 1, 3])
@@ -73,6 +78,52 @@ def test_lightgcn_equals_scipy(num_layers, shuffle):
     expected = np.mean(_scipy_layers(tower, num_layers), axis=0)
     np.testing.assert_allclose(users, expected[:NUM_USERS], atol=1e-6)
     np.testing.assert_allclose(items, expected[NUM_USERS:], atol=1e-6)
+
+
+@pytest.mark.parametrize("num_layers", [0, 1, 3])
+def test_gradient_of_the_mean_of_layers_equals_scipy(num_layers):
+    """Of sum(G * mean(A^k E)), by hand mean(A^T^k G)."""
+    tower, _ = _tower(num_layers)
+    arrive = np.random.default_rng(3).normal(size=(NUM_USERS + NUM_ITEMS, 4))
+    arrive_users = tf.constant(arrive[:NUM_USERS], tf.float32)
+    arrive_items = tf.constant(arrive[NUM_USERS:], tf.float32)
+    with tf.GradientTape() as tape:
+        users, items = tower.propagate()
+        value = tf.reduce_sum(arrive_users * users) + tf.reduce_sum(
+            arrive_items * items
+        )
+    d_users, d_items = tape.gradient(value, [tower.users, tower.items.table])
+    expected = np.mean(
+        [power.T @ arrive for power in _scipy_powers(num_layers)], axis=0
+    )
+    np.testing.assert_allclose(d_users, expected[:NUM_USERS], atol=1e-6)
+    np.testing.assert_allclose(d_items, expected[NUM_USERS:], atol=1e-6)
+
+
+def test_gradient_passes_only_the_edges_of_the_step():
+    """A dropped edge carries neither vectors nor gradients."""
+    weights = symmetric_weights(EDGES)
+    adjacency = BipartiteAdjacency(EDGES, weights, NUM_USERS, NUM_ITEMS)
+    step = adjacency.propagation(0.5, tf.constant([4, 7]))
+    kept = step.by_user.values.numpy()
+    assert 0 < np.count_nonzero(kept) < len(EDGES)
+    matrix = np.zeros([NUM_USERS, NUM_ITEMS])
+    matrix[EDGES[:, 0], EDGES[:, 1]] = kept
+    start = tf.zeros([NUM_USERS, 1]), tf.zeros([NUM_ITEMS, 1])
+    with tf.GradientTape() as tape:
+        tape.watch(start)
+        users, items = step.mean_of_layers(*start, num_layers=2)
+        # one user and one item, so the gradients arrive sparse
+        value = tf.gather(users, [2])[0, 0] + tf.gather(items, [1])[0, 0]
+    d_users, d_items = tape.gradient(value, start)
+    g_users, g_items = np.eye(NUM_USERS)[2], np.eye(NUM_ITEMS)[1]
+    there, back = matrix @ g_items, matrix.T @ g_users
+    np.testing.assert_allclose(
+        d_users[:, 0], (g_users + there + matrix @ back) / 3, atol=1e-6
+    )
+    np.testing.assert_allclose(
+        d_items[:, 0], (g_items + back + matrix.T @ there) / 3, atol=1e-6
+    )
 
 
 def test_normalized_layers_have_unit_rows_before_the_mean():
