@@ -5,6 +5,7 @@ python -m pipeline.doctor
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import sys
 import time
@@ -96,4 +97,7 @@ def main(checks_to_run: Sequence[Check] = CHECKS, brief: bool = False) -> int:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(
+        prog="python -m pipeline.doctor", description=__doc__.splitlines()[0]
+    ).parse_args()
     sys.exit(main())

@@ -13,7 +13,7 @@ from tfx.orchestration.local import local_dag_runner
 from tfx.orchestration.portable import runtime_parameter_utils
 from tfx.proto.orchestration import pipeline_pb2
 
-from pipeline import console, summary
+from pipeline import console, summary_writer
 from pipeline.config import PipelineConfig
 from pipeline.paths import RunPaths
 from pipeline.run_lock import run_lock
@@ -74,7 +74,7 @@ class ReportingRunner(local_dag_runner.LocalDagRunner):
                 node_id = node.pipeline_node.node_info.id
                 place = f"[{number}/{len(pipeline.nodes)}] {node_id:<24}"
                 self._run_node(pipeline, node_id, place)
-            summary.write_summary(self._config)
+            summary_writer.write_summary(self._config)
 
     def _run_node(
         self, pipeline: pipeline_pb2.Pipeline, node_id: str, place: str

@@ -2,6 +2,8 @@
 
 A model with the index `scann` holds ScaNN's operations. They exist once the
 package is imported, which must happen before the model is loaded.
+
+Must stay importable without TensorFlow, for what starts before it is loaded.
 """
 
 from __future__ import annotations
@@ -11,8 +13,6 @@ import importlib.util
 import json
 import os
 from typing import Any
-
-import tensorflow as tf
 
 from serving.config import EXACT, SCANN
 
@@ -34,6 +34,8 @@ def index_of(directory: str) -> dict[str, Any]:
         `kind` (exact or scann) and the settings of that kind; exact where
         the file is missing or not of this repository's making.
     """
+    import tensorflow as tf
+
     path = os.path.join(directory, MODEL_FILE)
     index: Any = None
     if tf.io.gfile.exists(path):
@@ -85,6 +87,8 @@ def load_scann(needed_by: str) -> None:
             TensorFlow; the message has the fix.
     """
     check_scann(needed_by)
+    import tensorflow as tf
+
     try:
         importlib.import_module("scann.scann_ops.py.scann_ops")
     except (ImportError, OSError, tf.errors.OpError) as error:

@@ -234,6 +234,7 @@ def test_new_log_files_make_a_new_run():
         ),
         ("components/model_card/executor.py", {"ModelCardWriter"}),
         ("pipeline/summary.py", set()),
+        ("pipeline/summary_writer.py", set()),
     ],
 )
 def test_an_edit_changes_the_components_that_run_it(

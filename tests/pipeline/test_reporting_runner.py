@@ -45,7 +45,7 @@ def written(monkeypatch):
     """Names of the pipelines that a summary was written for."""
     names = []
     monkeypatch.setattr(
-        reporting_runner.summary,
+        reporting_runner.summary_writer,
         "write_summary",
         lambda config: names.append(config.name),
     )

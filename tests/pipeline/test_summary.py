@@ -6,10 +6,11 @@ import pytest
 from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-from pipeline import summary as summaries
+from pipeline import summary_writer
 from pipeline.config import load_config
 from pipeline.paths import RunPaths
 from pipeline.run_records import read_newest_run
+from pipeline.summary import SummaryError, read_summary
 from pipeline.summary_table import format_summary
 
 STATE = mlmd.Execution.State
@@ -166,7 +167,9 @@ def store(config):
 
 @pytest.fixture(autouse=True)
 def no_vocabulary(monkeypatch):
-    monkeypatch.setattr(summaries, "_example_items", lambda run: ["a1", "b 2"])
+    monkeypatch.setattr(
+        summary_writer, "_example_items", lambda run: ["a1", "b 2"]
+    )
 
 
 SERVED = {
@@ -227,7 +230,7 @@ def record_run(store, tmp_path, name, blessed=True, cached=(), served=SERVED):
 
 def test_summary_holds_what_the_contract_names(store, config, tmp_path):
     record_run(store, tmp_path, "r1")
-    written = summaries.write_summary(config)
+    written = summary_writer.write_summary(config)
     path = tmp_path / "shop" / "summary.json"
     assert json.loads(path.read_text()) == json.loads(json.dumps(written))
     assert written["splits"] == METRICS["splits"]
@@ -272,7 +275,7 @@ def test_newest_run_counts_and_cached_components_are_named(
     record_run(
         store, tmp_path, "r2", blessed=False, cached=["HistoryExampleGen"]
     )
-    written = summaries.write_summary(config)
+    written = summary_writer.write_summary(config)
     assert written["run_id"] == "r2"
     assert written["cached"] == ["HistoryExampleGen"]
     assert written["blessed"] is False
@@ -282,31 +285,31 @@ def test_newest_run_counts_and_cached_components_are_named(
 def test_missing_output_is_named(store, config, tmp_path):
     run = (store.context("pipeline_run", "r1"), "r1")
     store.execute(run, "HistoryExampleGen", {})
-    with pytest.raises(summaries.SummaryError, match="of RankingEvaluator"):
-        summaries.write_summary(config)
+    with pytest.raises(SummaryError, match="of RankingEvaluator"):
+        summary_writer.write_summary(config)
 
 
 def test_removed_artifact_is_named(store, config, tmp_path):
     record_run(store, tmp_path, "r1")
     (tmp_path / "r1-run" / "training.json").unlink()
-    with pytest.raises(summaries.SummaryError, match="no training.json"):
-        summaries.write_summary(config)
+    with pytest.raises(SummaryError, match="no training.json"):
+        summary_writer.write_summary(config)
 
 
 def test_no_run_and_no_summary_say_make_run(store, config):
     with pytest.raises(LookupError, match="make run"):
         read_newest_run(str(RunPaths.of(config).metadata), "shop")
-    with pytest.raises(summaries.SummaryError, match="make run"):
-        summaries.read_summary(config)
+    with pytest.raises(SummaryError, match="make run"):
+        read_summary(config)
 
 
 def test_table_says_why_a_blessed_model_was_not_pushed(store, config, tmp_path):
     record_run(store, tmp_path, "r1")
-    text = format_summary(summaries.write_summary(config))
+    text = format_summary(summary_writer.write_summary(config))
     assert "fresh process: p50 1.3 ms, p99 3.2 ms" in text
     assert "Blessed, and pushed" in text
     record_run(store, tmp_path, "r2", served=REFUSED)
-    written = summaries.write_summary(config)
+    written = summary_writer.write_summary(config)
     assert written["pushed_model"] is None
     text = format_summary(written)
     assert "FAIL served: it loads: no model" in text
@@ -317,7 +320,7 @@ def test_table_shows_percent_of_every_model_and_setting(
     store, config, tmp_path
 ):
     record_run(store, tmp_path, "r1", cached=["HistoryExampleGen"])
-    text = format_summary(summaries.write_summary(config))
+    text = format_summary(summary_writer.write_summary(config))
     lines = text.splitlines()
     assert "train                  1,234 users      56,789 rows" in lines
     assert "Test metrics in %, demo, profile sound" in lines
@@ -342,14 +345,14 @@ def test_table_shows_percent_of_every_model_and_setting(
 
 def test_an_unblessed_model_is_said_with_the_check(store, config, tmp_path):
     record_run(store, tmp_path, "r1", blessed=False)
-    text = format_summary(summaries.write_summary(config))
+    text = format_summary(summary_writer.write_summary(config))
     assert "FAIL ndcg_at_10 of last: 0.0123, required 0.0010" in text
     assert "NOT BLESSED" in text
 
 
 def test_targets_and_what_is_excluded_are_shown(store, config, tmp_path):
     record_run(store, tmp_path, "r1")
-    written = summaries.write_summary(config)
+    written = summary_writer.write_summary(config)
     for target in ("random", "successive", "all"):
         for model in written["metrics"].values():
             model[target] = model["last"]
@@ -382,7 +385,7 @@ def test_targets_and_what_is_excluded_are_shown(store, config, tmp_path):
 
 def test_leave_one_out_is_marked_above_its_numbers(store, config, tmp_path):
     record_run(store, tmp_path, "r1")
-    written = summaries.write_summary(config)
+    written = summary_writer.write_summary(config)
     written["splits"]["leaks_future"] = True
     text = format_summary(written)
     warning = text.index("LEAVE-ONE-OUT LEAKS THE FUTURE")
