@@ -6,6 +6,7 @@ settings first: mappings are merged key by key, everything else replaced.
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -58,10 +59,8 @@ def _read(path: Path, chain: tuple[Path, ...]) -> tuple[dict, Places]:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         hint = f" (`base` of {_display(chain[-1])})" if chain else ""
-        near = sorted(p.name for p in path.parent.glob("*.yaml"))
         raise SettingsError(
-            f"No configuration file {name}{hint}. YAML files there: "
-            f"{', '.join(near) or 'none'}."
+            f"No configuration file {name}{hint}. {_files_beside(path)}"
         ) from None
     except (IsADirectoryError, UnicodeDecodeError, PermissionError) as error:
         raise SettingsError(
@@ -185,3 +184,12 @@ def _display(path: Path) -> str:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
         return str(path)
+
+
+def _files_beside(path: Path) -> str:
+    """The files most like a missing one, or all where none is like it."""
+    there = sorted(p.name for p in path.parent.glob("*.yaml"))
+    near = difflib.get_close_matches(path.name, there)
+    if near:
+        return f"Did you mean {' or '.join(near)}?"
+    return f"YAML files there: {', '.join(there) or 'none'}."

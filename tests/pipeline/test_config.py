@@ -358,6 +358,13 @@ def test_missing_file_lists_the_files_there(tmp_path):
     assert "mine.yaml" in error_of(tmp_path / "mein.yaml")
 
 
+def test_missing_file_suggests_the_one_that_is_meant(tmp_path):
+    for name in ("shop_paper.yaml", "demo.yaml"):
+        (tmp_path / name).touch()
+    with pytest.raises(SettingsError, match=r"Did you mean shop_paper\.yaml\?"):
+        load_config(tmp_path / "shop_papr.yaml")
+
+
 def test_missing_name_is_named(tmp_path):
     path = write(tmp_path, "dataset: x\n")
     assert error_of(path) == f"{path}: Missing key `name`."
