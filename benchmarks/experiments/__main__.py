@@ -8,9 +8,10 @@ r"""Runs a study, skips what is there, and writes its table and plot.
 Every run is a whole pipeline run with the settings of its configuration; it
 chooses its epoch on validation and is measured on test once. A run whose
 result is there with the same settings is skipped, so a study that was
-stopped goes on with the same command; `--table` writes the page from what
-there is. `--jobs N` runs N side by side, each with its share of the cores,
-its own folder runs/experiments-<n>/ and its console in a log there.
+stopped goes on with the same command; one that another study has run with the
+same settings is taken from there. `--table` writes the page from what there
+is. `--jobs N` runs N side by side, each with its share of the cores, its own
+folder runs/experiments-<n>/ and its console in a log there.
 
 Results: benchmarks/results/experiments/<study>/, one small JSON file per run,
 and <study>.md and <study>.svg beside the folder.
@@ -22,6 +23,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.accuracy import settings_of, with_defaults
 from benchmarks.experiments import results
@@ -86,11 +88,9 @@ def _run_all(
     name: str, study: StudyConfig, wanted: list[Run], folder: Path, jobs: int
 ) -> None:
     missing = [run for run in wanted if not _is_there(run, folder)]
-    print(
-        f"[{name}] {len(wanted)} runs, {len(wanted) - len(missing)} there "
-        "already",
-        flush=True,
-    )
+    there = len(wanted) - len(missing)
+    missing = _not_in_other_studies(name, missing, folder)
+    print(f"[{name}] {len(wanted)} runs, {there} there already", flush=True)
     for run, result in run_all(name, missing, jobs, execute):
         results.write(folder, run, result)
         _write_page(name, study, folder)
@@ -98,10 +98,49 @@ def _run_all(
 
 def _is_there(run: Run, folder: Path) -> bool:
     known = results.read(folder, run)
-    config = load_config(REPOSITORY / run.config_file, run.overrides)
-    return known is not None and with_defaults(known["config"]) == settings_of(
-        config
+    return known is not None and with_defaults(known["config"]) == _settings(
+        run
     )
+
+
+def _not_in_other_studies(
+    name: str, missing: list[Run], folder: Path
+) -> list[Run]:
+    """Copies what other studies have run with the same settings.
+
+    Args:
+        name: of this study.
+        missing: its runs without a result.
+        folder: of its results.
+
+    Returns:
+        The runs that nobody has made.
+    """
+    if not missing:
+        return []
+    others = [
+        (other, result, with_defaults(result["config"]))
+        for other, result in results.of_other_studies(folder)
+    ]
+    left = []
+    for run in missing:
+        settings = _settings(run)
+        for other, result, known in others:
+            if known == settings:
+                print(
+                    f"[{name}] {run.dataset}, {run.row}, seed {run.seed}: "
+                    f"from {other}",
+                    flush=True,
+                )
+                results.write(folder, run, result)
+                break
+        else:
+            left.append(run)
+    return left
+
+
+def _settings(run: Run) -> dict[str, Any]:
+    return settings_of(load_config(REPOSITORY / run.config_file, run.overrides))
 
 
 def _write_page(name: str, study: StudyConfig, folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,17 @@ def read(folder: Path, run: Run) -> dict[str, Any] | None:
     """The result of a run, None where there is none."""
     path = folder / run.file_name
     return json.loads(path.read_text()) if path.exists() else None
+
+
+def of_other_studies(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Name of the study and result of every run beside this study's.
+
+    Args:
+        folder: of this study.
+    """
+    for path in sorted(folder.parent.glob("*/*.json")):
+        if path.parent != folder:
+            yield path.parent.name, json.loads(path.read_text())
 
 
 def write(folder: Path, run: Run, content: dict[str, Any]) -> None:

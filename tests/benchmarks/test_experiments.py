@@ -88,6 +88,31 @@ def test_runs_that_are_there_are_skipped(made_up):
     assert len(ran) == 8
 
 
+def test_runs_of_other_studies_are_taken_over(made_up, capsys):
+    """One of the other study's rows has this one's settings, in other words."""
+    folder, ran = made_up
+    (folder / "other.yaml").write_text(
+        "title: Other\n"
+        "datasets: {Store: pipeline/configs/demo.yaml}\n"
+        "models:\n"
+        "  half: {training.warmup_epochs: 1, model.alignment_weight: 0.5}\n"
+        "  longer: {training.warmup_epochs: 2, model.alignment_weight: 0.5}\n"
+        "seeds: [3]\n"
+        "metrics: [ndcg_at_10]\n"
+    )
+    command.main(["other"])
+    ran.clear()
+    command.main(["weights"])
+    assert ("0.5", 3) not in [(run.row, run.seed) for run in ran]
+    assert len(ran) == 3
+    assert "Shop, 0.5, seed 3: from other" in capsys.readouterr().out
+    taken = results.RESULTS / "weights" / "shop-0.5-3.json"
+    assert json.loads(taken.read_text())["metrics"]["ndcg_at_10"] == 0.53
+    ran.clear()
+    command.main(["weights"])
+    assert not ran
+
+
 def test_a_study_goes_on_after_a_kill(made_up, monkeypatch):
     _, ran = made_up
     execute = command.execute
