@@ -80,7 +80,7 @@ def test_the_next_run_never_reads_half_an_artifact(tmp_path, monkeypatch):
 
     (tmp_path / "hold").unlink()
     monkeypatch.setattr(
-        reporting_runner.summary, "write_summary", lambda config: None
+        reporting_runner.summary_writer, "write_summary", lambda config: None
     )
     record = run(tmp_path)
     assert {name: node.state for name, node in record.nodes.items()} == {
