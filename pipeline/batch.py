@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from models.settings import SettingsError
+from pipeline import console
 from pipeline.config import PipelineConfig, load_config
 from pipeline.paths import RunPaths, add_config_arguments
 
@@ -40,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.k < 1 or arguments.batch_size < 1:
         parser.error("--k and --batch_size must be at least 1")
+    console.quiet()
     try:
         config = load_config(arguments.config, arguments.overrides)
         print(_score(config, arguments))

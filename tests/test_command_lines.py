@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
+# What people type; kubeflow.run_step is for the containers.
 COMMANDS = (
     "kubeflow.compile",
     "kubeflow.submit",
     "pipeline.batch",
     "pipeline.datasets",
+    "pipeline.demo_logs",
     "pipeline.doctor",
     "pipeline.paths",
     "pipeline.run",
@@ -34,7 +36,7 @@ def test_help_comes_without_loading_tensorflow_and_its_noise(module):
     }
     program = (
         "import runpy, sys\n"
-        f"sys.argv[1:] = ['--help']\n"
+        "sys.argv[1:] = ['--help']\n"
         "try:\n"
         f"    runpy.run_module({module!r}, run_name='__main__')\n"
         "except SystemExit as end:\n"

@@ -89,7 +89,7 @@ def _run_all(
 ) -> None:
     missing = [run for run in wanted if not _is_there(run, folder)]
     there = len(wanted) - len(missing)
-    missing = _not_in_other_studies(name, missing, folder)
+    missing = _take_over(name, missing, folder)
     print(f"[{name}] {len(wanted)} runs, {there} there already", flush=True)
     for run, result in run_all(name, missing, jobs, execute):
         results.write(folder, run, result)
@@ -103,10 +103,8 @@ def _is_there(run: Run, folder: Path) -> bool:
     )
 
 
-def _not_in_other_studies(
-    name: str, missing: list[Run], folder: Path
-) -> list[Run]:
-    """Copies what other studies have run with the same settings.
+def _take_over(name: str, missing: list[Run], folder: Path) -> list[Run]:
+    """Copies the results that other studies have of the same settings.
 
     Args:
         name: of this study.
@@ -114,7 +112,7 @@ def _not_in_other_studies(
         folder: of its results.
 
     Returns:
-        The runs that nobody has made.
+        The runs that no study has made.
     """
     if not missing:
         return []
