@@ -132,7 +132,10 @@ def evaluate(folder: Path) -> dict[str, Any]:
     for name in config.baselines:
         start = time.perf_counter()
         one = EvaluationConfig(
-            targets=("last",), cutoffs=CUTOFFS, baselines=(name,)
+            targets=("last",),
+            cutoffs=CUTOFFS,
+            baselines=(name,),
+            thresholds=(),
         )
         rankings |= baselines.rank_all(
             histories, targets, universe, split, EVENTS, one

@@ -86,7 +86,6 @@ class PipelineConfig:
                 )
         self._check_tuning()
         self._check_towers()
-        self._check_thresholds()
         self._check_index()
 
     @property
@@ -208,37 +207,6 @@ class PipelineConfig:
                 "unless `model.warm_graph_weight` is above 0, found 0. Set "
                 "that, or leave out the warm-up."
             )
-
-    def _check_thresholds(self) -> None:
-        evaluation = self.evaluation
-        for index, threshold in enumerate(evaluation.thresholds):
-            where = f"evaluation.thresholds[{index}]"
-            match = re.fullmatch(
-                r"(ndcg|recall|coverage|mrr)_at_(\d+)", threshold.metric
-            )
-            if not match:
-                raise ValueError(
-                    f"`{where}.metric` must be ndcg_at_K, recall_at_K, "
-                    f"coverage_at_K or mrr_at_K, found {threshold.metric!r}."
-                )
-            if int(match.group(2)) not in evaluation.cutoffs:
-                raise ValueError(
-                    f"`{where}.metric` {threshold.metric!r} is not measured: "
-                    f"`evaluation.cutoffs` is {list(evaluation.cutoffs)}."
-                )
-            if threshold.target not in evaluation.targets:
-                raise ValueError(
-                    f"`{where}.target` must be one of `evaluation.targets` "
-                    f"({', '.join(evaluation.targets)}), found "
-                    f"{threshold.target!r}."
-                )
-            if threshold.baseline not in evaluation.rivals:
-                raise ValueError(
-                    f"`{where}.baseline` must be one of "
-                    f"{', '.join(evaluation.rivals)} (`evaluation.baselines` "
-                    "and `evaluation.compare_with`), found "
-                    f"{threshold.baseline!r}."
-                )
 
 
 def load_config(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,39 +13,11 @@ from components.ranking_evaluator.config import (
 from components.targets import label
 
 
-def metric_names(config: EvaluationConfig) -> list[str]:
-    """Names of all metrics that an evaluation with `config` yields."""
-    names = [
-        f"{metric}_at_{k}"
-        for k in sorted(set(config.cutoffs))
-        for metric in ("ndcg", "recall", "coverage")
-    ]
-    return [*names, f"mrr_at_{max(config.cutoffs)}"]
-
-
 def metric_label(metric: str) -> str:
     """The name in the field's spelling, such as NDCG@10."""
     name, cutoff = metric.split("_at_")
     label = {"ndcg": "NDCG", "mrr": "MRR"}.get(name, name.capitalize())
     return f"{label}@{cutoff}"
-
-
-def check_thresholds(config: EvaluationConfig) -> None:
-    """Raises ValueError where a threshold asks for what is not measured."""
-    for position, threshold in enumerate(config.thresholds):
-        for key, allowed in (
-            ("metric", metric_names(config)),
-            ("target", list(config.targets)),
-            ("baseline", list(config.rivals)),
-        ):
-            value = getattr(threshold, key)
-            if value not in allowed:
-                near = difflib.get_close_matches(value, allowed, n=1)
-                hint = f" Did you mean {near[0]}?" if near else ""
-                raise ValueError(
-                    f"`thresholds[{position}].{key}` must be one of "
-                    f"{', '.join(allowed)}, found {value!r}.{hint}"
-                )
 
 
 def bless(

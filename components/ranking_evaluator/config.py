@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import re
 
 from components.targets import DROPPED, FIRST, KEPT, LAST, RULES
@@ -139,6 +140,17 @@ class EvaluationConfig:
         for name in ("batch_size", "bootstrap_samples"):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be at least 1.")
+        self._check_thresholds()
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of what is measured; MRR at the largest cutoff only."""
+        names = [
+            f"{metric}_at_{k}"
+            for k in sorted(set(self.cutoffs))
+            for metric in ("ndcg", "recall", "coverage")
+        ]
+        return (*names, f"mrr_at_{max(self.cutoffs)}")
 
     @property
     def rivals(self) -> tuple[str, ...]:
@@ -166,6 +178,25 @@ class EvaluationConfig:
                 raise ValueError(
                     f"`compare_with` must not call a model {name!r}: that is "
                     "the name of another one in the results."
+                )
+
+    def _check_thresholds(self) -> None:
+        """A threshold may only ask for what is measured."""
+        for position, threshold in enumerate(self.thresholds):
+            for key, allowed, given_by in (
+                ("metric", self.metrics, "`cutoffs`"),
+                ("target", self.targets, "`targets`"),
+                ("baseline", self.rivals, "`baselines` and `compare_with`"),
+            ):
+                value = getattr(threshold, key)
+                if value in allowed:
+                    continue
+                near = difflib.get_close_matches(value, allowed, n=1)
+                hint = f" Did you mean {near[0]}?" if near else ""
+                raise ValueError(
+                    f"`thresholds[{position}].{key}` must be one of "
+                    f"{', '.join(allowed)} (see {given_by}), found "
+                    f"{value!r}.{hint}"
                 )
 
     def _check_targets(self) -> None:

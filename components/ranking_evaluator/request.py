@@ -12,7 +12,6 @@ from tfx.utils import io_utils, path_utils
 
 from components import periods, splits
 from components.histories import SPLIT, Histories, read_histories
-from components.ranking_evaluator import blessing
 from components.ranking_evaluator.config import EvaluationConfig
 from components.targets import Targets, measured_targets
 from components.transform import vocabularies
@@ -42,7 +41,6 @@ def parse(
 ) -> Request:
     """Reads the properties and inputs of one execution."""
     config = from_json(EvaluationConfig, exec_properties["config"])
-    blessing.check_thresholds(config)
     graph = artifact_utils.get_single_uri(input_dict["transform_graph"])
     model = artifact_utils.get_single_instance(input_dict["model"])
     return Request(

@@ -260,7 +260,7 @@ def test_a_baseline_is_asked_for_the_same_targets(seed):
     counts = np.random.default_rng(seed).permutation(len(names)) + 1
     order = np.argsort(-counts).tolist()
     targets = {rule: select_targets(test, rule, 0) for rule in RULES}
-    config = dataclasses.replace(CONFIG, cutoffs=(2, 5))
+    config = dataclasses.replace(CONFIG, cutoffs=(2, 5), thresholds=())
     found = baselines.rank_baseline(
         MostPopular(counts), test, rows, len(names), targets, config
     )

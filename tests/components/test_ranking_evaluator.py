@@ -377,12 +377,13 @@ def test_without_thresholds_nothing_is_blessed():
         (ThresholdConfig(metric="ndcg_at_20"), "metric.*'ndcg_at_20'"),
         (ThresholdConfig(baseline="most_populr"), "Did you mean most_popular"),
         (ThresholdConfig(target="first"), "target.*last"),
+        # measured at the largest cutoff only
+        (ThresholdConfig(metric="mrr_at_10"), "mrr_at_100.*'mrr_at_10'"),
     ],
 )
 def test_thresholds_on_what_is_not_measured_are_errors(threshold, message):
-    config = EvaluationConfig(targets=("last",), thresholds=(threshold,))
     with pytest.raises(ValueError, match=message):
-        blessing.check_thresholds(config)
+        EvaluationConfig(targets=("last",), thresholds=(threshold,))
 
 
 @pytest.mark.parametrize(
@@ -695,9 +696,9 @@ def test_component_refuses_thresholds_it_cannot_check():
     assert component.outputs["blessing"].type is (
         standard_artifacts.ModelBlessing
     )
-    bad = EvaluationConfig(thresholds=(ThresholdConfig(metric="ndcg"),))
+    bad = '{"thresholds": [{"metric": "ndcg"}]}'
     with pytest.raises(ValueError, match=r"thresholds\[0\].metric"):
-        RankingEvaluator(config=to_json(bad), **arguments)
+        RankingEvaluator(config=bad, **arguments)
 
 
 def test_examples_are_test_users_with_their_own_answers(histories):

@@ -267,10 +267,13 @@ def test_unknown_key_names_file_line_and_nearest_key(tmp_path):
         ("training.warmup_patience=2", "can never end a warm-up of at most 2"),
         ("training.learning_rate_decay=step", "none, cosine, linear"),
         ("training.graph_learning_rate=0", "must be positive"),
-        ("evaluation.thresholds=[{metric: hits}]", "ndcg_at_K"),
-        ("evaluation.thresholds=[{metric: mrr_at_5}]", "[10, 100]"),
+        ("evaluation.thresholds=[{metric: hits}]", "ndcg_at_10, recall_at_10"),
+        (
+            "evaluation.thresholds=[{metric: mrr_at_10}]",
+            "Did you mean mrr_at_1",
+        ),
         ("evaluation.thresholds=[{baseline: best}]", "most_popular"),
-        ("evaluation.targets=[first]", "`evaluation.targets` (first)"),
+        ("evaluation.targets=[first]", "must be one of first (see `targets`)"),
         ("serving.default_k=0", "at least 1"),
         ("serving.index=faiss", "`serving`: `index` must be one of exact"),
         (
