@@ -78,6 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"--output {output}: expected a name ending in "
             f"{' or '.join(expected)}"
         )
+    if not output.parent.is_dir():
+        parser.error(f"--output {output}: there is no folder {output.parent}")
     console.quiet()
     try:
         config = load_config(arguments.config, arguments.overrides)

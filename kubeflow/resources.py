@@ -5,7 +5,7 @@ from __future__ import annotations
 from kubeflow.errors import CompileError
 from kubeflow.spec import Json
 from pipeline.config import PipelineConfig
-from pipeline.kubeflow_config import GPU_STEP, StepConfig
+from pipeline.kubeflow_config import GPU_STEPS, StepConfig
 
 # Keys that only a Kubernetes cluster understands.
 KUBERNETES_ONLY = (
@@ -44,7 +44,7 @@ def finish_step(
         "backoffMaxDuration": f"{settings.retry_max_delay_seconds}s",
     }
     container = executor["container"]
-    gpus = config.kubeflow.gpu.count if step == GPU_STEP else 0
+    gpus = config.kubeflow.gpu.count if step in GPU_STEPS else 0
     if gpus and config.kubeflow.gpu_image:
         container["image"] = config.kubeflow.gpu_image
     if settings.timeout_seconds is not None:

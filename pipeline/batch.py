@@ -15,10 +15,9 @@ from collections.abc import Sequence
 
 from models.settings import SettingsError
 from pipeline import console
+from pipeline.beam_config import BATCH_SCORING
 from pipeline.config import PipelineConfig, load_config
 from pipeline.paths import RunPaths, add_config_arguments
-
-STEP = "BatchScoring"
 
 
 class NothingThereError(Exception):
@@ -37,10 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--k", type=int, default=100, help="items per user")
     add("--model", help="folder of a version, instead of the newest pushed")
     add("--histories", help="pattern of files, instead of the newest run's")
-    add("--batch_size", type=int, default=512, help="users per call")
+    add("--batch-size", type=int, default=512, help="users per call")
     arguments = parser.parse_args(argv)
     if arguments.k < 1 or arguments.batch_size < 1:
-        parser.error("--k and --batch_size must be at least 1")
+        parser.error("--k and --batch-size must be at least 1")
     console.quiet()
     try:
         config = load_config(arguments.config, arguments.overrides)
@@ -64,7 +63,7 @@ def _score(config: PipelineConfig, arguments: argparse.Namespace) -> str:
         arguments.histories or _histories(config),
         arguments.output,
         job,
-        config.beam.arguments(STEP),
+        config.beam.arguments(BATCH_SCORING),
     )
     return (
         f"{progress.shards} shards in {arguments.output}, "
@@ -96,9 +95,18 @@ def _histories(config: PipelineConfig) -> str:
             f"There is no run in {paths.run_dir} yet. Fix: make run, or give "
             "--histories."
         )
-    run = read_newest_run(str(paths.metadata), config.name)
-    examples = run.nodes["HistoryExampleGen"].outputs["examples"].uri
-    return f"{examples}/Split-all/*.gz"
+    try:
+        run = read_newest_run(str(paths.metadata), config.name)
+    except LookupError as error:
+        raise NothingThereError(str(error)) from error
+    step = run.nodes.get("HistoryExampleGen")
+    if step is None or "examples" not in step.outputs or step.state == "failed":
+        raise NothingThereError(
+            f"The newest run, {run.run_id}, has read no logs: it stopped "
+            "before, and what an older run has read may be out of date. Fix: "
+            "make run, or give --histories."
+        )
+    return f"{step.outputs['examples'].uri}/Split-all/*.gz"
 
 
 if __name__ == "__main__":

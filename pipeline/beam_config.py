@@ -16,6 +16,8 @@ BEAM_STEPS = (
     "PeriodStatistics",
     "RankingEvaluator",
 )
+# Not of the pipeline: that of pipeline/batch.py.
+BATCH_SCORING = "BatchScoring"
 # Setting -> Beam's name.
 RUNNERS = {
     "direct": "DirectRunner",
@@ -55,8 +57,8 @@ class BeamConfig:
         num_workers: of the direct runner; 0 means one per core and, like any
             number above 1, needs threads or processes.
         pipeline_args: Beam's arguments for all steps, as they are.
-        steps: step name -> arguments that stand in the place of
-            `pipeline_args` for this step. They may begin with a
+        steps: step name, or BatchScoring, -> arguments that stand in the
+            place of `pipeline_args` for it. They may begin with a
             `--runner=` of their own.
         artifact_root: folder or URI of the artifacts where workers on other
             machines read and write them; null is `<runs_dir>/<name>/artifacts`.
@@ -129,12 +131,13 @@ class BeamConfig:
             )
 
     def _check_step(self, step: str, arguments: Sequence[str]) -> None:
-        if step not in BEAM_STEPS:
-            near = difflib.get_close_matches(step, BEAM_STEPS, n=1, cutoff=0.4)
+        known = (*BEAM_STEPS, BATCH_SCORING)
+        if step not in known:
+            near = difflib.get_close_matches(step, known, n=1, cutoff=0.4)
             hint = f" Did you mean `{near[0]}`?" if near else ""
             raise ValueError(
                 f"`steps` names an unknown step `{step}`.{hint} The Beam "
-                f"steps are {', '.join(BEAM_STEPS)}."
+                f"steps are {', '.join(known)}."
             )
         where = f"steps.{step}"
         _check_form(where, arguments)

@@ -37,9 +37,10 @@ class PipelineConfig:
     Attributes:
         name: pipeline name; its runs lie in `<runs_dir>/<name>/`.
         dataset: name of the data in reports.
-        profile: label of the evaluation rules in reports (paper, sound or
-            a name of your own); the rules themselves are `split`,
-            `evaluation` and `model.sequential.max_length`.
+        profile: label of the evaluation rules in reports: paper and sound
+            for those of paper_base.yaml and sound_base.yaml, or a name of
+            your own; the rules themselves are `split`, `evaluation`,
+            `graph.newest` and `model.sequential.max_length`.
         logs: which log files are read, and how.
         split: which events are train, validation and test.
         graph: which events become edges.
@@ -57,7 +58,7 @@ class PipelineConfig:
 
     name: str
     dataset: str
-    profile: str = "sound"
+    profile: str = "custom"
     logs: LogsConfig = dataclasses.field(default_factory=LogsConfig)
     split: SplitConfig = dataclasses.field(default_factory=SplitConfig)
     graph: GraphConfig = dataclasses.field(default_factory=GraphConfig)
@@ -84,6 +85,7 @@ class PipelineConfig:
                     f"`{field}` may hold lower-case letters, digits, `_` and "
                     f"`-`, found {value!r}."
                 )
+        self._check_seen_items()
         self._check_tuning()
         self._check_towers()
         self._check_index()
@@ -95,6 +97,19 @@ class PipelineConfig:
         What is measured in the main setting is what is served.
         """
         return self.evaluation.seen_items == "filtered"
+
+    def _check_seen_items(self) -> None:
+        """The epoch must be chosen by the rule that is measured and served."""
+        if self.training.filter_seen != self.exclude_history:
+            found = "true" if self.training.filter_seen else "false"
+            wanted = "false" if self.training.filter_seen else "true"
+            raise ValueError(
+                f"`training.filter_seen` is {found}, but `evaluation."
+                f"seen_items` is {self.evaluation.seen_items}: the epoch would "
+                "be chosen by another rule than the model is measured and "
+                f"served by. Fix: set `training.filter_seen` to {wanted}, or "
+                "change `evaluation.seen_items`."
+            )
 
     def _check_index(self) -> None:
         """What is measured must be answered by the index that is served."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -34,6 +35,8 @@ RUN_CHECKS: tuple[Check, ...] = (
     ("ScaNN", checks.check_scann),
 )
 # A run finds out about its steps by itself, in another process.
+# A run may fail of these later; that there is no GPU is no news.
+_ALWAYS_NOTED = ("disk", "memory")
 CHECKS = (*RUN_CHECKS, ("steps", checks.check_steps))
 
 
@@ -62,12 +65,21 @@ def run_check(name: str, function: Callable[[], str]) -> Result:
         return Result("FAIL", name, f"{words[-1]}. {checks.REBUILD}")
 
 
+def checks_of_run(runs_dir: str) -> tuple[Check, ...]:
+    """What a run with its files in `runs_dir` needs."""
+    disk = functools.partial(checks.check_disk, folder=runs_dir)
+    return tuple(
+        (name, disk if name == "disk" else check) for name, check in RUN_CHECKS
+    )
+
+
 def main(checks_to_run: Sequence[Check] = CHECKS, brief: bool = False) -> int:
     """Prints a line per check.
 
     Args:
         checks_to_run: names and functions.
-        brief: whether checks that found nothing to say stay silent.
+        brief: whether only failures, and notes on disk and memory, are
+            printed.
 
     Returns:
         1 where a check failed, else 0.
@@ -78,7 +90,8 @@ def main(checks_to_run: Sequence[Check] = CHECKS, brief: bool = False) -> int:
     for name, function in checks_to_run:
         result = run_check(name, function)
         failures += result.status == "FAIL"
-        if result.status == "FAIL" or not brief:
+        noted = result.status == "note" and name in _ALWAYS_NOTED
+        if result.status == "FAIL" or noted or not brief:
             print(result, flush=True)
     seconds = time.monotonic() - started
     if failures:

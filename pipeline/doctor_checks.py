@@ -164,15 +164,20 @@ def check_steps(modules: Sequence[str] | None = None) -> str:
     return f"{len(modules)} load"
 
 
-def check_disk(free_bytes: int | None = None, folder: Path = REPOSITORY) -> str:
-    """A run needs room for its artifacts."""
+def check_disk(
+    free_bytes: int | None = None, folder: str | Path = REPOSITORY
+) -> str:
+    """A run needs room for its artifacts in `folder`, which may be to come."""
     if free_bytes is None:
-        free_bytes = shutil.disk_usage(folder).free
+        there = Path(folder).absolute()
+        while not there.exists():
+            there = there.parent
+        free_bytes = shutil.disk_usage(there).free
     gib = free_bytes / 2**30
     if gib < 1:
         raise Failure(
             f"{gib:.1f} GiB free in {folder}, needed 1. Fix: delete old runs "
-            "in runs/, or set runs_dir to a larger disk"
+            "there, or set `runs_dir` to a folder on a larger disk"
         )
     if gib < 5:
         raise Note(f"{gib:.1f} GiB free; large logs may need more")

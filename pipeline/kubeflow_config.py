@@ -9,8 +9,8 @@ from typing import Any
 
 from models.settings import SettingsError, from_mapping
 
-# The one step that a GPU is of use to.
-GPU_STEP = "Trainer"
+# The steps that a GPU is of use to.
+GPU_STEPS = ("Tuner", "Trainer")
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _NAME = r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?"
 _FORMS = {
@@ -109,7 +109,7 @@ class StepConfig:
 
 @dataclasses.dataclass(frozen=True)
 class GpuConfig:
-    """The GPUs of the Trainer; no other step gets one.
+    """The GPUs of each step that trains; no other step gets one.
 
     Attributes:
         count: 0 trains on the CPU.

@@ -70,11 +70,41 @@ class ReportingRunner(local_dag_runner.LocalDagRunner):
             },
         )
         with run_lock(self._paths.lock), console.logging_to(self._paths.log):
+            self._turn_cache_off(pipeline)
             for number, node in enumerate(pipeline.nodes, 1):
                 node_id = node.pipeline_node.node_info.id
                 place = f"[{number}/{len(pipeline.nodes)}] {node_id:<24}"
                 self._run_node(pipeline, node_id, place)
             summary_writer.write_summary(self._config)
+
+    def _turn_cache_off(self, pipeline: pipeline_pb2.Pipeline) -> None:
+        """Lets steps run whose result is more than a matter of their inputs.
+
+        A model that is gone from where servers look is pushed again; one that
+        is there is not, or a run would undo a rollback. What a server did not
+        manage in time, on a busy machine, it may manage now.
+        """
+        anew = set()
+        if not any(self._paths.serving.glob("*/saved_model.pb")):
+            anew.add("Pusher")
+        if self._was_refused():
+            anew.add("ServingValidator")
+        for node in pipeline.nodes:
+            if node.pipeline_node.node_info.id in anew:
+                options = node.pipeline_node.execution_options
+                options.caching_options.enable_cache = False
+
+    def _was_refused(self) -> bool:
+        """Whether the newest run's model failed behind a server."""
+        if not self._paths.metadata.exists():
+            return False
+        try:
+            run = read_newest_run(str(self._paths.metadata), self._config.name)
+        except LookupError:
+            return False
+        node = run.nodes.get("ServingValidator")
+        blessing = node.outputs.get("blessing") if node else None
+        return blessing is not None and not blessing.properties.get("blessed")
 
     def _run_node(
         self, pipeline: pipeline_pb2.Pipeline, node_id: str, place: str

@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         config = load_config(arguments.config, arguments.overrides)
         print("Checking the environment", flush=True)
-        if doctor.main(doctor.RUN_CHECKS, brief=True):
+        if doctor.main(doctor.checks_of_run(config.runs_dir), brief=True):
             raise StageError("The environment is not ready, see above.")
         _check_index(config)
         make_demo_logs(config)

@@ -125,8 +125,9 @@ def _json_output(
     path = os.path.join(uri, file)
     if not fileio.exists(path):
         raise SummaryError(
-            f"{node} left no {file} in {uri}. Fix: the artifact was removed; "
-            "delete the folder of the pipeline in runs/ and run again."
+            f"{node} left no {file} in {uri}: the artifact was removed. Fix: "
+            "delete artifacts/ and metadata.sqlite in the folder of the "
+            "pipeline in runs/ (serving/ may stay) and run again."
         )
     with fileio.open(path) as stream:
         return json.loads(stream.read())
@@ -160,9 +161,14 @@ def _training_result(training: dict[str, Any]) -> dict[str, Any]:
 
 
 def _pushed_model(run: RunRecord) -> str | None:
-    """The folder the newest blessed model lies in, or None."""
+    """The folder that this run's model was pushed to; None if it is gone."""
+    from tfx.dsl.io import fileio
+
     pushed = run.nodes["Pusher"].outputs["pushed_model"].properties
-    return str(pushed["pushed_destination"]) if pushed.get("pushed") else None
+    if not pushed.get("pushed"):
+        return None
+    folder = str(pushed["pushed_destination"])
+    return folder if fileio.exists(folder) else None
 
 
 def _example_items(run: RunRecord) -> list[str]:

@@ -90,7 +90,10 @@ def _parse(text: str, name: str) -> tuple[dict, Places]:
         mark = getattr(error, "problem_mark", None)
         place = f"{name}:{mark.line + 1}" if mark else name
         problem = getattr(error, "problem", None) or str(error)
-        raise SettingsError(f"{place}: not valid YAML: {problem}.") from error
+        line = text.splitlines()[mark.line].strip() if mark else ""
+        raise SettingsError(
+            f"{place}: not valid YAML: {problem}.{_quoting_advice(line)}"
+        ) from error
     if not isinstance(tree, dict):
         raise SettingsError(
             f"{name}: expected a mapping of settings such as `name: demo`, "
@@ -99,6 +102,15 @@ def _parse(text: str, name: str) -> tuple[dict, Places]:
     places: Places = {}
     _collect_places(node, "", name, places)
     return tree, places
+
+
+def _quoting_advice(line: str) -> str:
+    """What to do where a plain value begins like something else in YAML."""
+    key, colon, value = line.partition(":")
+    value = value.strip()
+    if colon and value[:1] in tuple("*&!%@`") and '"' not in value:
+        return f' Fix: quote the value: `{key}: "{value}"`.'
+    return ""
 
 
 def _collect_places(node: Any, prefix: str, name: str, places: Places) -> None:
@@ -143,13 +155,17 @@ def _parse_override(override: str) -> tuple[str, Any]:
     key = key.strip()
     if not equals or not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", key):
         raise SettingsError(
-            f"--set {override}: expected key=value such as training.seed=1."
+            f"--set {override}: expected key=value such as training.seed=1. "
+            "A value with spaces cannot be given by make's SET; set it in the "
+            "file, or call python -m pipeline.run --set 'KEY=VALUE'."
         )
     try:
         return key, yaml.safe_load(value) if value else ""
     except yaml.YAMLError as error:
         raise SettingsError(
-            f"--set {override}: the value is not valid YAML."
+            f"--set {override}: the value is not valid YAML. Fix: quotes "
+            f"""within quotes, such as '{key}="{value}"', and no spaces in """
+            "lists given by make's SET."
         ) from error
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
 
 import apache_beam as beam
 import tensorflow as tf
+from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -81,20 +84,31 @@ def score(
 
     Raises:
         FileNotFoundError: no file fits the pattern.
-        JobError: `output` holds the shards of another job.
+        JobError: `output` holds the shards of another job: another model,
+            other settings, or other or newer files of histories.
         MissingOpsError: the model needs a package that is missing.
     """
     # Here, before the first shard, and again where the shards are.
     custom_ops.register(job.model)
     options = PipelineOptions(list(beam_arguments))
     FileSystems.set_options(options)
-    found = [m.path for m in FileSystems.match([pattern])[0].metadata_list]
+    files = FileSystems.match([pattern])[0].metadata_list
+    found = [file.path for file in files]
     if not found:
         raise FileNotFoundError(f"No file of histories fits {pattern}.")
-    job.claim(output)
+    job.claim(output, _fingerprint(files))
     todo = [s for s in found if not FileSystems.exists(output_of(s, output))]
     if todo:
         flush_when_full_only()
         with beam.Pipeline(options=options) as pipeline:
             write_shards(pipeline, sorted(todo), output, job)
     return Progress(len(found), len(found) - len(todo))
+
+
+def _fingerprint(files: Sequence[FileMetadata]) -> str:
+    """Changes with the files' names, sizes and times: not with their order."""
+    described = sorted(
+        (file.path, file.size_in_bytes, file.last_updated_in_seconds)
+        for file in files
+    )
+    return hashlib.sha256(json.dumps(described).encode()).hexdigest()[:16]

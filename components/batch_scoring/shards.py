@@ -53,21 +53,31 @@ class Job:
     exclude_history: bool
     batch_size: int = 512
 
-    def claim(self, output: str) -> None:
+    def claim(self, output: str, histories: str) -> None:
         """Writes `job.json`, or checks that it is that of this job.
+
+        Args:
+            output: folder of the results.
+            histories: fingerprint of the files that are scored.
 
         Raises:
             JobError: the folder holds another job's shards.
         """
         path = FileSystems.join(output, JOB_FILE)
-        content = dataclasses.asdict(self)
+        content = {**dataclasses.asdict(self), "histories": histories}
         if FileSystems.exists(path):
             with FileSystems.open(path) as file:
                 found = json.loads(file.read())
-            if found != content:
+            others = [
+                f"`{key}` {found.get(key)!r} there, {value!r} asked for"
+                for key, value in content.items()
+                if found.get(key) != value
+            ]
+            if others:
                 raise JobError(
-                    f"{output} holds shards of another job: {found}, asked "
-                    f"for {content}. Give another folder, or remove it."
+                    f"{output} holds shards of another job: "
+                    f"{'; '.join(others)}. Fix: give a folder of its own "
+                    "(one per night, say), or remove this one."
                 )
             return
         if not FileSystems.exists(output):

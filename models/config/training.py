@@ -93,6 +93,7 @@ class TrainingConfig:
         positive("clip_norm", self.clip_norm)
         at_least("weight_decay", self.weight_decay, 0.0)
         self._check_warmup()
+        self._check_patience()
 
     @property
     def has_warmup(self) -> bool:
@@ -128,3 +129,15 @@ class TrainingConfig:
                 f"warm-up of at most {self.warmup_epochs} epochs; raise "
                 "`warmup_epochs`, or set `warmup_patience` to null."
             )
+
+    def _check_patience(self) -> None:
+        """Patience counts epochs: it must not run out between validations."""
+        for name in ("patience", "warmup_patience"):
+            epochs = getattr(self, name)
+            if epochs is not None and self.validate_every > epochs:
+                raise ValueError(
+                    f"`validate_every` {self.validate_every} is more than "
+                    f"`{name}` {epochs}: training would stop before the "
+                    "second validation, and keep the first one's epoch. "
+                    f"Raise `{name}`, or validate more often."
+                )

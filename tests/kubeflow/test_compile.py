@@ -229,6 +229,20 @@ def test_resources_and_the_gpu_of_the_trainer_alone(full):
         assert other["image"] == IMAGE
 
 
+def test_a_search_gets_the_gpu_as_well():
+    stages = "[{name: a, trials: 2, space: {model.global_weight: {low: 0.1, "
+    text = compile_pipeline(
+        settings(
+            "kubeflow.gpu.count=1", f"tuning.stages={stages}high: 1.0}}}}}}]"
+        )
+    )
+    for step in ("Tuner", "Trainer"):
+        found = container(text, step)
+        assert found["resources"]["accelerator"]["count"] == "1"
+        names = {entry["name"] for entry in found["env"]}
+        assert "CUDA_VISIBLE_DEVICES" not in names
+
+
 def test_retries_time_limits_cache_and_environment(full):
     tasks = tasks_of(full)
     assert tasks["Trainer"]["retryPolicy"] == {
@@ -529,11 +543,18 @@ def test_the_command_writes_the_file(tmp_path, capsys):
     assert compile.main(arguments) == 0
     assert output.read_text() == compile_pipeline(settings())
     assert os.listdir(tmp_path) == ["pipeline.yaml"]
+
     assert compile.main([*arguments, "--set", "kubeflow.root=minio://b"]) == 2
     assert "MinIO speaks S3" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         compile.main([*arguments, "--vertex"])
     assert "a name ending in .json" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_missing_is_named_before_the_work(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        compile.main([f"--output={tmp_path / 'no' / 'pipeline.yaml'}"])
+    assert f"there is no folder {tmp_path / 'no'}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["text", "full"])

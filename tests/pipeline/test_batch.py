@@ -1,6 +1,8 @@
 """Every user's best items, from files of histories to Parquet."""
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -8,11 +10,15 @@ import pytest
 import tensorflow as tf
 
 from components.batch_scoring import shards
-from pipeline import batch
+from pipeline import batch, run_records
+from pipeline.config import REPOSITORY, load_config
+from pipeline.paths import RunPaths
+from pipeline.run_records import NodeRecord, RunRecord
 from tests import history_files
 from tests.serving.catalogue import make_catalogue
 
 USERS, SHARDS = 23, 3
+DEMO = REPOSITORY / "pipeline" / "configs" / "demo.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +56,7 @@ def _run(model, pattern, output, *more):
             f"--model={model}",
             f"--histories={pattern}",
             f"--output={output}",
-            "--batch_size=4",
+            "--batch-size=4",
             *more,
         ]
     )
@@ -109,10 +115,41 @@ def test_a_failing_shard_leaves_nothing(model, histories, tmp_path):
 
 def test_a_folder_holds_one_job(model, histories, tmp_path, capsys):
     _, pattern = histories
-    shards.Job(str(model), 3, True, 4).claim(str(tmp_path))
+    assert _run(model, pattern, tmp_path, "--k=3") == 0
     assert json.loads((tmp_path / "job.json").read_text())["k"] == 3
     assert _run(model, pattern, tmp_path, "--k=4") == 1
-    assert "holds shards of another job" in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert "holds shards of another job: `k` 3 there, 4 asked for" in message
+    assert "exclude_history" not in message
+
+
+def test_yesterdays_rankings_are_not_taken_for_those_of_new_histories(
+    model, histories, tmp_path, capsys
+):
+    """The model stays where a new one was not blessed; the histories do not."""
+    _, pattern = histories
+    logs = tmp_path / "histories"
+    shutil.copytree(Path(pattern).parent, logs)
+    output = tmp_path / "out"
+    assert _run(model, f"{logs}/*.gz", output) == 0
+    assert _run(model, f"{logs}/*.gz", output) == 0
+    history_files.write(logs / f"data-0-of-{SHARDS}.gz", {"user 0": [b"new"]})
+    assert _run(model, f"{logs}/*.gz", output) == 1
+    assert "`histories`" in capsys.readouterr().err
+
+
+def test_a_run_that_read_no_logs_has_no_histories(monkeypatch, tmp_path):
+    """Of a run that failed in its first step."""
+    failed = RunRecord(
+        "now", 1.0, {"HistoryExampleGen": NodeRecord("failed", 1.0, {})}
+    )
+    monkeypatch.setattr(run_records, "read_newest_run", lambda *_: failed)
+    config = load_config(DEMO, [f"runs_dir={tmp_path}"])
+    metadata = RunPaths.of(config).metadata
+    metadata.parent.mkdir(parents=True)
+    metadata.touch()
+    with pytest.raises(batch.NothingThereError, match="now, has read no logs"):
+        batch._histories(config)
 
 
 def test_long_histories_are_ranked_in_smaller_parts(

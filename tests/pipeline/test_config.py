@@ -262,6 +262,7 @@ def test_unknown_key_names_file_line_and_nearest_key(tmp_path):
             "model.alignment_weight={start: 0, stop: 1, epochs: 1}",
             "Unknown key `model.alignment_weight.stop`",
         ),
+        ("training.validate_every=5", "is more than `patience` 4"),
         ("training.warmup_steps=9", "set `warmup_epochs` to 0 or"),
         ("training.warmup_steps=0", "`warmup_steps` must be at least 1"),
         ("training.warmup_patience=2", "can never end a warm-up of at most 2"),
@@ -354,6 +355,29 @@ def test_a_repeated_key_is_an_error_with_both_lines(tmp_path):
 def test_broken_yaml_names_the_line(tmp_path):
     path = write(tmp_path, "name: x\nlogs: [1\nsplit: 2\n")
     assert error_of(path).startswith(f"{path}:3: not valid YAML")
+
+
+def test_a_pattern_wants_quotes(tmp_path):
+    """An asterisk begins an alias in YAML."""
+    path = write(tmp_path, "name: x\nlogs:\n  pattern: *.csv\n")
+    message = error_of(path)
+    assert message.startswith(f"{path}:3: not valid YAML")
+    assert message.endswith('Fix: quote the value: `pattern: "*.csv"`.')
+    message = error_of(DEMO, "logs.pattern=*.csv")
+    assert """'logs.pattern="*.csv"'""" in message
+
+
+def test_the_epoch_is_chosen_by_the_rule_that_is_measured():
+    message = error_of(DEMO, "evaluation.seen_items=kept")
+    assert "`training.filter_seen` is true, but" in message
+    assert "set `training.filter_seen` to false" in message
+    both = ["evaluation.seen_items=kept", "training.filter_seen=false"]
+    assert not load_config(DEMO, both).exclude_history
+
+
+def test_the_rules_of_no_profile_bear_no_profiles_name(tmp_path):
+    path = write(tmp_path, "name: x\ndataset: d\nlogs: {path: /d}\n")
+    assert load_config(path).profile == "custom"
 
 
 def test_missing_file_lists_the_files_there(tmp_path):

@@ -1,5 +1,6 @@
 """Every failure of the doctor is one line with its fix."""
 
+import shutil
 from importlib import metadata
 
 import pytest
@@ -122,6 +123,24 @@ def test_exit_code_and_lines(capsys):
 def test_brief_shows_only_failures(capsys):
     assert doctor.main([("fine", lambda: "1.0")], brief=True) == 0
     assert "fine" not in capsys.readouterr().out
+
+
+def test_a_run_hears_of_little_room_where_its_files_will_lie(
+    capsys, monkeypatch, tmp_path
+):
+    folder = tmp_path / "to" / "come"
+    usage = {tmp_path: 2 * GIB}  # of the folder that is there
+
+    def disk_usage(path):
+        return shutil._ntuple_diskusage(9 * GIB, 7 * GIB, usage[path])
+
+    monkeypatch.setattr(checks.shutil, "disk_usage", disk_usage)
+    (disk,) = (c for c in doctor.checks_of_run(str(folder)) if c[0] == "disk")
+    assert doctor.main([disk], brief=True) == 0
+    assert "2.0 GiB free" in capsys.readouterr().out
+    usage[tmp_path] = GIB // 2
+    assert doctor.main([disk], brief=True) == 1
+    assert f"0.5 GiB free in {folder}" in capsys.readouterr().out
 
 
 def test_beam_really_runs():

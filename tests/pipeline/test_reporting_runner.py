@@ -1,13 +1,14 @@
 """Progress, failures and the lock, with a pipeline of two small components."""
 
 import io
+import shutil
 import subprocess
 import sys
 
 import pytest
 from tfx import v1 as tfx
 from tfx.orchestration import metadata
-from tfx.types.standard_artifacts import Model
+from tfx.types.standard_artifacts import InfraBlessing, Model
 
 from pipeline import reporting_runner
 from pipeline.config import REPOSITORY, load_config
@@ -33,6 +34,15 @@ def Take(  # noqa: N802
         raise ValueError("Column `time` holds words. Fix: name another.")
 
 
+@tfx.dsl.components.component
+def Validate(  # noqa: N802
+    blessing: tfx.dsl.components.OutputArtifact[InfraBlessing],
+    text: tfx.dsl.components.Parameter[str],
+    fail: tfx.dsl.components.Parameter[int],
+):
+    blessing.set_int_custom_property("blessed", fail)
+
+
 @pytest.fixture
 def config(tmp_path):
     return load_config(
@@ -52,14 +62,19 @@ def written(monkeypatch):
     return names
 
 
-def run(config, text="x", fail=0):
+def run(config, text="x", fail=0, names=("Make", "Take")):
     """Runs the two components and returns the lines printed."""
     paths = RunPaths.of(config)
-    make = Make(text=text)
+    if names[0] == "Validate":
+        components = [Validate(text=text, fail=fail).with_id(names[1])]
+    else:
+        make = Make(text=text)
+        take = Take(model=make.outputs["model"], fail=fail)
+        components = [make, take.with_id(names[1])]
     pipeline = tfx.dsl.Pipeline(
         pipeline_name=config.name,
         pipeline_root=str(paths.pipeline_root),
-        components=[make, Take(model=make.outputs["model"], fail=fail)],
+        components=components,
         enable_cache=True,
         metadata_connection_config=metadata.sqlite_metadata_connection_config(
             str(paths.metadata)
@@ -88,6 +103,31 @@ def test_a_line_per_component_and_cached_on_the_second_run(config, written):
 
     lines = [line.split() for line in run(config, text="y")]
     assert [line[-1] for line in lines] == ["s", "s"]
+
+
+def test_a_model_that_is_gone_is_pushed_again(config, written):
+    """Taken from the cache, the run would say that it lies there."""
+    run(config, names=("Make", "Pusher"))
+    assert run.lines[-1].split()[-1] == "s"
+    run(config, names=("Make", "Pusher"))
+    assert run.lines[-1].split()[-1] == "s"  # nothing lies there yet
+    version = RunPaths.of(config).serving / "17"
+    version.mkdir(parents=True)
+    (version / "saved_model.pb").touch()
+    run(config, names=("Make", "Pusher"))
+    assert [line.split()[-1] for line in run.lines] == ["cached", "cached"]
+    shutil.rmtree(version)
+    run(config, names=("Make", "Pusher"))
+    assert [line.split()[-1] for line in run.lines][0] == "cached"
+    assert run.lines[-1].split()[-1] == "s"
+
+
+@pytest.mark.parametrize(("blessed", "again"), [(1, "cached"), (0, "s")])
+def test_a_refused_model_is_validated_again(config, written, blessed, again):
+    names = ("Validate", "ServingValidator")
+    run(config, names=names, fail=blessed)
+    run(config, names=names, fail=blessed)
+    assert run.lines[-1].split()[-1] == again
 
 
 def test_a_failure_is_told_in_the_components_words(config, written):

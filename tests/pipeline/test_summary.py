@@ -202,7 +202,9 @@ def record_run(store, tmp_path, name, blessed=True, cached=(), served=SERVED):
         (folders[folder] / file).write_text(json.dumps(content))
     pushed = {"pushed": int(blessed and served["passed"])}
     if pushed["pushed"]:
-        pushed["pushed_destination"] = f"/serving/create/{name}"
+        folder = tmp_path / "serving" / "create" / name
+        folder.mkdir(parents=True)
+        pushed["pushed_destination"] = str(folder)
     outputs = {
         "HistoryExampleGen": {"dead_letters": (folders["letters"], {})},
         "Trainer": {"model_run": (folders["run"], {})},
@@ -240,7 +242,10 @@ def test_summary_holds_what_the_contract_names(store, config, tmp_path):
     assert "pictures" not in written["drift"]
     assert written["blessed"] is True
     assert written["serving_validation"] == SERVED
-    assert written["pushed_model"] == "/serving/create/r1"
+    folder = tmp_path / "serving" / "create" / "r1"
+    assert written["pushed_model"] == str(folder)
+    folder.rmdir()  # such as by serving.versions prune
+    assert summary_writer.write_summary(config)["pushed_model"] is None
     assert written["report"].endswith("r1-evaluation/report.html")
     assert written["config"]["training"]["seed"] == 0
     assert list(written["timings"]["components"]) == [
