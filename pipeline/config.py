@@ -19,7 +19,7 @@ from components.ranking_evaluator.config import EvaluationConfig
 from components.serving_validator.config import ServingValidationConfig
 from components.splits import SplitConfig
 from models.config import ModelConfig, TrainingConfig
-from models.config.weights import weight_at
+from models.config.together import check_together
 from models.settings import SettingsError, from_mapping, with_values
 from models.tuning.config import Settings, TuningConfig
 from pipeline.beam_config import BeamConfig
@@ -87,7 +87,11 @@ class PipelineConfig:
                 )
         self._check_seen_items()
         self._check_tuning()
-        self._check_towers()
+        check_together(
+            self.model,
+            self.training,
+            has_neighbors=self.graph.item_neighbors is not None,
+        )
         self._check_index()
 
     @property
@@ -155,73 +159,6 @@ class PipelineConfig:
                     raise ValueError(
                         f"`tuning.stages[{index}].{group}`: {error}"
                     ) from error
-
-    def _check_towers(self) -> None:
-        model = self.model
-        if (
-            model.graph.encoder == "ultragcn"
-            and model.graph.ultragcn.item_weight
-            and self.graph.item_neighbors is None
-        ):
-            raise ValueError(
-                "`graph.item_neighbors` is null, but `model.graph.ultragcn."
-                f"item_weight` is {model.graph.ultragcn.item_weight}: the "
-                "item-item loss needs neighbours. Give a number (10), or set "
-                "the weight to 0."
-            )
-        if model.has_graph:
-            self._check_graph_weight()
-        if model.has_graph and model.has_sequential:
-            self._check_warm_graph()
-            return
-        missing, why = "graph", "the graph tower is what is warmed up"
-        if not model.has_sequential:
-            missing, why = "sequential", "there is no joint training after it"
-        if model.alignment.kind != "none":
-            raise ValueError(
-                "`model.alignment.kind` must be none where "
-                f"`model.{missing}.encoder` is none: there is no {missing} "
-                f"user vector to align with, found {model.alignment.kind!r}."
-            )
-        steps, epochs = self.training.warmup_steps, self.training.warmup_epochs
-        if steps is not None or epochs:
-            key, off, found = "warmup_epochs", "0", epochs
-            if steps is not None:
-                key, off, found = "warmup_steps", "null", steps
-            raise ValueError(
-                f"`training.{key}` must be {off} where "
-                f"`model.{missing}.encoder` is none: {why}, found {found}."
-            )
-
-    def _check_graph_weight(self) -> None:
-        """The graph trained alone must not be weighted by nothing."""
-        model, epoch = self.model, 0
-        alone = "the warm-up"
-        if not model.has_sequential:
-            alone, epoch = "the graph tower", self.training.max_epochs
-        elif not self.training.has_warmup:
-            return
-        if not weight_at(model.global_weight, epoch):
-            raise ValueError(
-                f"`model.global_weight` must be above 0 in {alone}, which "
-                f"trains by that loss alone, found {model.global_weight}."
-            )
-
-    def _check_warm_graph(self) -> None:
-        """What is kept of the warm-up must exist, and be used."""
-        weight = self.model.warm_graph_weight
-        if weight and not self.training.has_warmup:
-            raise ValueError(
-                f"`model.warm_graph_weight` {weight} lets the graph of the "
-                "warm-up recommend, but there is no warm-up. Set "
-                "`training.warmup_epochs` or `training.warmup_steps`."
-            )
-        if self.training.restart_tables and not weight:
-            raise ValueError(
-                "`training.restart_tables` drops what the warm-up has learned "
-                "unless `model.warm_graph_weight` is above 0, found 0. Set "
-                "that, or leave out the warm-up."
-            )
 
 
 def load_config(

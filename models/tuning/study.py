@@ -20,6 +20,7 @@ import optuna
 import tensorflow as tf
 from optuna.trial import TrialState
 
+from models.config.together import check_together
 from models.divergence import TrainingDivergedError
 from models.schedule import GRAPH, JOINT, Record, Schedule
 from models.settings import SettingsError, value_at, with_values
@@ -145,7 +146,7 @@ class Search:
         watch = Watch(trial)
         state, value = TrialState.COMPLETE, None
         try:
-            settings = with_values(self._settings, {**fixed, **values})
+            settings = self._checked({**fixed, **values})
             self._fit(f"{stage.name} {number}", settings, folder, watch)
             value = watch.best
         except (SettingsError, TrainingDivergedError) as error:
@@ -158,6 +159,35 @@ class Search:
         self._journal.save()
         if tf.io.gfile.exists(folder):
             tf.io.gfile.rmtree(folder)
+
+    def _checked(self, values: Mapping[str, Any]) -> Settings:
+        """The settings of a trial.
+
+        Raises:
+            SettingsError: values that cannot be, alone or together.
+        """
+        settings = with_values(self._settings, values)
+        model, training = settings.model, settings.training
+        adjacency = self._period.adjacency
+        if not (model.has_graph and model.has_sequential):
+            # a stage may look at one tower alone: nothing is warmed up then,
+            # whatever the later stages' warm-up is
+            training = dataclasses.replace(
+                training,
+                warmup_epochs=0,
+                warmup_steps=None,
+                warmup_patience=None,
+            )
+        try:
+            check_together(
+                model,
+                training,
+                has_neighbors=adjacency is not None
+                and adjacency.neighbors is not None,
+            )
+        except ValueError as error:
+            raise SettingsError(str(error)) from error
+        return settings
 
     def _fit(
         self,

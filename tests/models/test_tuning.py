@@ -180,6 +180,34 @@ def test_values_that_exclude_each_other_are_told_and_passed_by(tmp_path):
     assert any("failed" in line for line in search.lines)
 
 
+@pytest.mark.parametrize(
+    ("key", "choices", "bad", "message"),
+    [
+        ("model.global_weight", (0.0, 0.5), 0.0, "above 0 in the warm-up"),
+        (
+            "model.graph.encoder",
+            ("lightgcn", "ultragcn"),
+            "ultragcn",
+            "`graph.item_neighbors` is null",
+        ),
+    ],
+)
+def test_what_a_configuration_may_not_say_no_trial_may(
+    tmp_path, key, choices, bad, message
+):
+    """Values that are right alone, and wrong beside the others."""
+    space = {key: ParameterConfig(choices=choices)}
+    search = MadeUp(tmp_path, StageConfig("together", 8, space))
+    search._period.adjacency.neighbors = None
+    best, (result,) = search.run()
+    assert best != {key: bad}
+    failed = [t for t in result.trials if t.state == FAILED]
+    assert failed and len(failed) < 8
+    for trial in failed:
+        assert trial.parameters[key] == bad
+        assert message in trial.reason
+
+
 def test_a_search_without_a_trained_trial_stops(tmp_path):
     def lost(settings):
         raise TrainingDivergedError("the loss is lost")
