@@ -14,7 +14,10 @@ L2 (`model.graph.l2` here).
 All terms are means over the edges of the step, where UltraGCN's code has sums:
 ours is that loss over the number of edges, so that neither the gradient's
 length (`training.clip_norm`) nor a learning rate belongs to a batch size.
-Adam's step takes no notice of the factor. L2 is of the vectors that the step
+Where the graph trains alone Adam's step takes no notice of the factor. In joint
+training it does: eq. 5 adds the losses before one step is taken, so a
+`model.global_weight` here is worth that weight over the edges of a step (some
+hundreds) in UltraGCN's code. L2 is of the vectors that the step
 uses, per edge too, as in LightGCN, where UltraGCN's code takes all of both
 tables.
 """
