@@ -133,6 +133,8 @@ def _kept(summary: dict[str, Any], config: Any) -> dict[str, Any]:
         "metrics": summary["metrics"],
         "splits": summary["splits"],
         "timings": summary["timings"],
+        # for people: a result of older code is not run again
+        "code_fingerprint": summary["code_fingerprint"],
     }
 
 

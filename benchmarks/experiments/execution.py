@@ -93,6 +93,8 @@ def _measured(
         "test_users": summary["splits"]["test"]["users"],
         "epochs": {phase: len(times) for phase, times in epochs.items()},
         "seconds": summary["timings"]["total"],
+        # for people: a result of older code is not run again
+        "code_fingerprint": summary["code_fingerprint"],
     }
 
 
