@@ -19,7 +19,8 @@ from components.targets import (
     measured_targets,
     select_targets,
 )
-from models import ranking_metrics, set_metrics
+from models.metrics import ranking as ranking_metrics
+from models.metrics import sets as set_metrics
 
 # (target rule, seen setting) to a value.
 Settings = dict[tuple[str, str], Any]

@@ -8,7 +8,7 @@ from here, so that they mean the same by NDCG@10. With one target per user
     Recall@k = 1 if rank <= k, else 0      (the hit rate)
     MRR@k    = 1 / rank if rank <= k, else 0
 
-averaged over users; models/set_metrics.py has several targets per user.
+averaged over users; models/metrics/sets.py has several targets per user.
 Coverage@k is the share of all items that appear in at least one user's top k.
 """
 
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from models import exact_sums
+from models.metrics import exact_sums
 
 # The rank of a target that is not in a list of answers: beyond any cutoff.
 UNRANKED = np.iinfo(np.int32).max

@@ -1,7 +1,7 @@
 """Bootstrap of several means over the same users at once.
 
-`ranking_metrics.bootstrap_intervals` draws for one metric alone. Here all
-columns are averaged over the same draws of users, so that the columns may be
+`ranking.bootstrap_intervals` draws for one metric alone. Here all columns
+are averaged over the same draws of users, so that the columns may be
 differences between models (a paired bootstrap), and a hundred of them cost
 little more than one.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models import exact_sums
+from models.metrics import exact_sums
 
 # Draws held at a time: samples x users (64 MiB as float64).
 _BLOCK_ENTRIES = 8 * 1024 * 1024

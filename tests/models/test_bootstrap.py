@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from models import paired_bootstrap
-from models.paired_bootstrap import column_intervals
-from models.ranking_metrics import bootstrap_intervals
+from models.metrics import bootstrap
+from models.metrics.bootstrap import column_intervals
+from models.metrics.ranking import bootstrap_intervals
 
 
 def values(users=300, seed=0):
@@ -52,7 +52,7 @@ def test_columns_share_their_draws():
 
 def test_blocks_do_not_change_the_draws(monkeypatch):
     whole = column_intervals(values(), 100, seed=4)
-    monkeypatch.setattr(paired_bootstrap, "_BLOCK_ENTRIES", 300 * 7)
+    monkeypatch.setattr(bootstrap, "_BLOCK_ENTRIES", 300 * 7)
     np.testing.assert_allclose(column_intervals(values(), 100, seed=4), whole)
 
 
