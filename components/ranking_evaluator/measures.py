@@ -21,6 +21,7 @@ from components.targets import (
 )
 from models.metrics import ranking as ranking_metrics
 from models.metrics import sets as set_metrics
+from models.metrics.bootstrap import metrics_with_intervals
 
 # (target rule, seen setting) to a value.
 Settings = dict[tuple[str, str], Any]
@@ -92,7 +93,7 @@ def measure(
     """Metrics per target rule and seen setting, as in metrics.json."""
     result: dict[str, dict[str, Any]] = {}
     for (rule, seen), ranking in rankings.items():
-        metrics = ranking_metrics.metrics_with_intervals(
+        metrics = metrics_with_intervals(
             user_values(ranking.ranks, rule, targets[rule], config.cutoffs),
             config.bootstrap_samples,
             config.seed,

@@ -1,12 +1,16 @@
-"""Intervals of several means over the same draws, against scipy."""
+"""Intervals of one mean, and of several over the same draws; against scipy."""
 
 import numpy as np
 import pytest
 import scipy.stats
 
 from models.metrics import bootstrap
-from models.metrics.bootstrap import column_intervals
-from models.metrics.ranking import bootstrap_intervals
+from models.metrics.bootstrap import (
+    bootstrap_intervals,
+    column_intervals,
+    metrics_with_intervals,
+)
+from models.metrics.ranking import per_user_values
 
 
 def values(users=300, seed=0):
@@ -73,3 +77,53 @@ def test_equal_models_differ_by_nothing():
 def test_what_has_no_interval_is_refused(columns, samples):
     with pytest.raises(ValueError, match="values"):
         column_intervals(columns, samples, seed=0)
+
+
+def test_bootstrap_width_is_the_analytic_standard_error():
+    generator = np.random.default_rng(6)
+    ranks = generator.integers(1, 40, 3000)
+    values = per_user_values(ranks, (10,))["ndcg_at_10"]
+    low, high = bootstrap_intervals(values, 4000, seed=7)
+    error = values.std() / np.sqrt(len(values))
+    assert (high - low) / (2 * 1.959964) == pytest.approx(error, rel=0.06)
+    assert (high + low) / 2 == pytest.approx(values.mean(), abs=0.2 * error)
+
+
+def test_bootstrap_agrees_with_resampling_users():
+    generator = np.random.default_rng(8)
+    values = generator.exponential(size=200)  # all distinct, skewed
+    picks = generator.integers(0, 200, (20000, 200))
+    expected = np.percentile(values[picks].mean(axis=1), [2.5, 97.5])
+    found = bootstrap_intervals(values, 20000, seed=9)
+    np.testing.assert_allclose(found, expected, atol=0.01)
+
+
+def test_bootstrap_is_seeded_and_degenerate_values_have_no_width():
+    values = np.random.default_rng(10).normal(size=50)
+    first = bootstrap_intervals(values, 100, seed=1)
+    assert first == bootstrap_intervals(values, 100, seed=1)
+    assert first != bootstrap_intervals(values, 100, seed=2)
+    constant = bootstrap_intervals(np.full(9, 0.25), 10, 0)
+    assert constant == (0.25, 0.25)
+
+
+def test_bootstrap_in_blocks_has_the_same_spread(monkeypatch):
+    values = np.random.default_rng(11).normal(size=400)
+    whole = bootstrap_intervals(values, 3000, seed=0)
+    monkeypatch.setattr(bootstrap, "_BLOCK_ENTRIES", 400 * 64)
+    blocks = bootstrap_intervals(values, 3000, seed=0)
+    np.testing.assert_allclose(blocks, whole, atol=0.02)
+
+
+def test_bootstrap_refuses_nan():
+    with pytest.raises(ValueError, match="not finite"):
+        bootstrap_intervals(np.array([0.1, np.nan]), 10, 0)
+
+
+def test_intervals_enclose_their_metric():
+    ranks = np.random.default_rng(12).integers(1, 200, 500)
+    metrics = metrics_with_intervals(per_user_values(ranks, (10, 100)), 200, 0)
+    intervals = metrics.pop("intervals")
+    assert intervals.keys() == metrics.keys()
+    for name, (low, high) in intervals.items():
+        assert low < metrics[name] < high
