@@ -99,7 +99,7 @@ def measure(
             config.seed,
         )
         for cutoff, distinct in ranking.distinct.items():
-            metrics[f"coverage_at_{cutoff}"] = ranking_metrics.coverage_of(
+            metrics[f"coverage_at_{cutoff}"] = ranking_metrics.coverage(
                 distinct, universe_size
             )
         result.setdefault(rule, {})[seen] = metrics

@@ -15,7 +15,6 @@ Coverage@k is the share of all items that appear in at least one user's top k.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -136,24 +135,17 @@ def ranks_to_metrics(
     return {name: float(value.mean()) for name, value in values.items()}
 
 
-def coverage(top_items: Any, universe_size: int) -> float:
+def coverage(distinct: int, universe_size: int) -> float:
     """Share of all items that are recommended to at least one user.
 
     Args:
-        top_items: [num_users, k] item numbers; negative ones are padding.
+        distinct: number of items in all lists together, each counted once.
         universe_size: number of items there are.
 
     Raises:
         ValueError: more distinct items than the universe has, which means
             that lists and universe do not belong together.
     """
-    items = np.asarray(top_items).ravel()
-    distinct = len(np.unique(items[items >= 0]))
-    return coverage_of(distinct, universe_size)
-
-
-def coverage_of(distinct: int, universe_size: int) -> float:
-    """Coverage from the number of distinct items; raises as `coverage`."""
     if not 0 <= distinct <= universe_size or universe_size < 1:
         raise ValueError(
             f"{distinct} distinct items were recommended out of a universe "

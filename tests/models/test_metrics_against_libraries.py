@@ -193,5 +193,5 @@ def test_coverage_is_that_of_rectools():
         expected = rectools.metrics.CatalogCoverage(k, normalize=True).calc(
             lists, np.arange(ITEMS + 5)
         )
-        found = ranking.coverage(top.item_id, ITEMS + 5)
+        found = ranking.coverage(top.item_id.nunique(), ITEMS + 5)
         assert found == pytest.approx(expected, abs=1e-9)

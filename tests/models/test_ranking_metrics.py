@@ -134,8 +134,10 @@ def test_rank_zero_and_no_user_are_errors():
         ranking.ranks_to_metrics(np.array([], np.int64), (10,))
 
 
-def test_coverage_counts_distinct_items_once():
-    top = [[0, 1, 2], [2, 3, -1]]
-    assert ranking.coverage(top, 8) == 0.5
+def test_coverage_is_a_share_of_the_universe():
+    assert ranking.coverage(4, 8) == 0.5
+    assert ranking.coverage(0, 8) == 0.0
     with pytest.raises(ValueError, match="4 distinct items"):
-        ranking.coverage(top, 3)
+        ranking.coverage(4, 3)
+    with pytest.raises(ValueError, match="universe of 0"):
+        ranking.coverage(0, 0)
