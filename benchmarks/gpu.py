@@ -30,10 +30,10 @@ from benchmarks.publish import publish
 from benchmarks.training import SASREC, ULTRAGCN, make_data
 from models.config import ModelConfig, TrainingConfig
 from models.create import Create
+from models.fitting.compiled_epoch import Steps
+from models.fitting.input_pipeline import Sequences
 from models.graph.propagation import BipartiteAdjacency
-from models.input_pipeline import Sequences
 from models.replicas import Replicas
-from models.steps import Steps
 
 _SAMPLE = (
     "nvidia-smi",

@@ -32,14 +32,14 @@ from models.config import (
     TrainingConfig,
 )
 from models.create import Create
+from models.fitting.compiled_epoch import Steps
+from models.fitting.input_pipeline import Sequences
 from models.graph.propagation import (
     BipartiteAdjacency,
     neighbor_table,
     symmetric_weights,
 )
-from models.input_pipeline import Sequences
 from models.losses import select
-from models.steps import Steps
 
 NUM_USERS, NUM_ITEMS, NEWEST = 18_474, 11_542, 10
 NEIGHBORS = 10

@@ -1,4 +1,4 @@
-"""Our side: epochs of `models.steps.Steps` on the data of a comparison.
+"""Our side: compiled epochs of `models.fitting` on the data of a comparison.
 
 All that this package knows of `models` is here.
 """
@@ -22,9 +22,9 @@ from models.config import (
     TrainingConfig,
 )
 from models.create import Create
+from models.fitting.compiled_epoch import Steps
+from models.fitting.input_pipeline import Sequences
 from models.graph.propagation import BipartiteAdjacency, symmetric_weights
-from models.input_pipeline import Sequences
-from models.steps import Steps
 
 __all__ = ["OurEpochs", "matmul_gflops", "use_cpu", "versions"]
 

@@ -20,10 +20,10 @@ import optuna
 import tensorflow as tf
 from optuna.trial import TrialState
 
-from models.divergence import TrainingDivergedError
-from models.schedule import GRAPH, JOINT, Record, Schedule
+from models.fitting.divergence import TrainingDivergedError
+from models.fitting.fit import Period, fit, graph_steps
+from models.fitting.schedule import GRAPH, JOINT, Record, Schedule
 from models.settings import SettingsError, value_at, with_values
-from models.training import Period, fit, graph_steps
 from models.tuning import trials as records
 from models.tuning.config import Settings, StageConfig, TuningConfig
 from models.tuning.journal import Journal

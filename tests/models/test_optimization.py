@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 from models.create import Create
-from models.parameter_groups import ParameterGroup, clipped, dense
-from models.steps import Steps
+from models.fitting.compiled_epoch import Steps
+from models.fitting.parameter_groups import ParameterGroup, clipped, dense
 from tests.models import fit_helpers as helpers
 from tests.models.fit_helpers import NUM_ITEMS, SHORT, small_model
 

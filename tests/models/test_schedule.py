@@ -7,8 +7,8 @@ import pytest
 
 from models.config import TrainingConfig, WeightSchedule
 from models.config.weights import weight_at
-from models.rates import rates_of_epoch
-from models.schedule import Schedule
+from models.fitting.rates import rates_of_epoch
+from models.fitting.schedule import Schedule
 
 
 def train(schedule, validation=(), graph=(), steps=4):

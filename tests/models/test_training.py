@@ -11,11 +11,11 @@ import pytest
 
 from models.config import GraphTowerConfig, WeightSchedule
 from models.create import Create
+from models.fitting.compiled_epoch import Steps
+from models.fitting.fit import fit
+from models.fitting.progress import progress_line
+from models.fitting.schedule import Schedule
 from models.graph.negatives import NegativeSampler
-from models.progress import progress_line
-from models.schedule import Schedule
-from models.steps import Steps
-from models.training import fit
 from tests.models import fit_helpers as helpers
 from tests.models.fit_helpers import MODEL, NUM_ITEMS, TRAINING, make_period
 

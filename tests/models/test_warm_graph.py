@@ -8,9 +8,9 @@ import tensorflow as tf
 
 from components.trainer.served import served
 from models.create import Create
-from models.schedule import Schedule
-from models.training import fit
-from models.validation import validation_ndcg
+from models.fitting.fit import fit
+from models.fitting.schedule import Schedule
+from models.fitting.validation import validation_ndcg
 from pipeline.config import load_config
 from tests.models.fit_helpers import (
     MODEL,

@@ -11,14 +11,13 @@ import tensorflow as tf
 
 from models.config import ModelConfig, TrainingConfig
 from models.create import Create
-from models.fit_state import FitState
-from models.graph.propagation import BipartiteAdjacency
-from models.input_pipeline import Queries, Sequences
-from models.one_epoch import run_epoch
-from models.plan import plan
-from models.progress import progress_line, switch_line
-from models.replicas import Replicas
-from models.schedule import (
+from models.fitting.compiled_epoch import Steps
+from models.fitting.epoch import run_epoch
+from models.fitting.fit_state import FitState
+from models.fitting.input_pipeline import Queries, Sequences
+from models.fitting.plan import plan
+from models.fitting.progress import progress_line, switch_line
+from models.fitting.schedule import (
     GRAPH,
     GRAPH_NDCG,
     JOINT,
@@ -27,7 +26,8 @@ from models.schedule import (
     Record,
     Schedule,
 )
-from models.steps import Steps
+from models.graph.propagation import BipartiteAdjacency
+from models.replicas import Replicas
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +58,7 @@ class FitResult:
             graph_validation_ndcg_at_10 (None where not measured), seconds.
         best_epoch: epoch after the warm-up with the highest validation
             NDCG@10, None without validation.
-        plan: of each phase what was trained, see `models.plan.plan`.
+        plan: of each phase what was trained, see `models.fitting.plan.plan`.
     """
 
     model: Create

@@ -7,21 +7,21 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from models import epoch_result
 from models.config import TrainingConfig
 from models.config.weights import weight_at
 from models.create import Create, LossWeights
-from models.epoch_result import EpochResult, Measured
-from models.input_pipeline import (
+from models.fitting import epoch_result
+from models.fitting.epoch_result import EpochResult, Measured
+from models.fitting.input_pipeline import (
     Sequences,
     batches_by_length,
     right_aligned,
     shuffled_batches,
     spread_over_batches,
 )
-from models.one_step import Data, TrainingStep
-from models.parameter_groups import SEQUENTIAL_TOWER, parameter_groups
-from models.rates import rates_of_epoch
+from models.fitting.parameter_groups import SEQUENTIAL_TOWER, parameter_groups
+from models.fitting.rates import rates_of_epoch
+from models.fitting.step import Data, TrainingStep
 from models.replicas import Replicas
 
 # streams of random numbers

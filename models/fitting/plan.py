@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from models.config import ModelConfig
-from models.rates import base_rates
-from models.schedule import WARMUP, Record, Schedule
-from models.steps import Steps
+from models.fitting.compiled_epoch import Steps
+from models.fitting.rates import base_rates
+from models.fitting.schedule import WARMUP, Record, Schedule
 
 
 def plan(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from models.parameter_groups import NAMES, SEQUENTIAL_TOWER
-from models.schedule import GRAPH_NDCG, NDCG, Record, Schedule
-from models.steps import Steps
+from models.fitting.compiled_epoch import Steps
+from models.fitting.parameter_groups import NAMES, SEQUENTIAL_TOWER
+from models.fitting.schedule import GRAPH_NDCG, NDCG, Record, Schedule
 
 # share of clipped steps from which the line mentions them
 _CLIPPED = 0.05

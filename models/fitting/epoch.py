@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import time
 
-from models.divergence import check_finite, check_growth
-from models.epoch_result import LOSSES
-from models.input_pipeline import Queries
-from models.schedule import GRAPH_NDCG, NDCG, WARMUP, Epoch, Record, Schedule
-from models.steps import Steps
-from models.validation import graph_validation_ndcg, validation_ndcg
+from models.fitting.compiled_epoch import Steps
+from models.fitting.divergence import check_finite, check_growth
+from models.fitting.epoch_result import LOSSES
+from models.fitting.input_pipeline import Queries
+from models.fitting.schedule import (
+    GRAPH_NDCG,
+    NDCG,
+    WARMUP,
+    Epoch,
+    Record,
+    Schedule,
+)
+from models.fitting.validation import graph_validation_ndcg, validation_ndcg
 
 
 def run_epoch(

@@ -6,8 +6,8 @@ import json
 
 import tensorflow as tf
 
-from models.schedule import Record
-from models.steps import Steps
+from models.fitting.compiled_epoch import Steps
+from models.fitting.schedule import Record
 
 
 class FitState:
