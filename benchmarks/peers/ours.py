@@ -22,7 +22,7 @@ from models.config import (
     TrainingConfig,
 )
 from models.create import Create
-from models.fitting.compiled_epoch import Steps
+from models.fitting.compiled_epoch import CompiledEpoch
 from models.fitting.input_pipeline import Sequences
 from models.graph.propagation import BipartiteAdjacency, symmetric_weights
 
@@ -66,7 +66,7 @@ class OurEpochs:
             graph=graph,
             alignment=AlignmentConfig(kind="none"),
         )
-        self._steps = Steps(
+        self._compiled = CompiledEpoch(
             Create(config, interactions.num_items, adjacency, seed=0),
             TrainingConfig(
                 batch_size=settings.batch_size,
@@ -82,7 +82,7 @@ class OurEpochs:
         """Trains the next epoch."""
         self._epoch += 1
         started, cpu_started = time.perf_counter(), time.process_time()
-        losses = self._steps.run_epoch(self._epoch, self._warmup).losses
+        losses = self._compiled.run(self._epoch, self._warmup).losses
         return Epoch(
             time.perf_counter() - started,
             time.process_time() - cpu_started,

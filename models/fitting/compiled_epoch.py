@@ -1,4 +1,4 @@
-"""Compiled epochs: every step of an epoch in one TensorFlow function."""
+"""The epoch, compiled: all its steps in one TensorFlow function."""
 
 from __future__ import annotations
 
@@ -44,8 +44,11 @@ class _Inputs(NamedTuple):
     weights: LossWeights
 
 
-class Steps(tf.Module):
+class CompiledEpoch(tf.Module):
     """Runs epochs of a model over data that stays on the device.
+
+    Each phase is traced in its first epoch; what differs from one epoch to the
+    next is a tensor.
 
     Args:
         model: what is trained, made in the scope of `devices`.
@@ -91,7 +94,7 @@ class Steps(tf.Module):
         ]
         self._step = TrainingStep(model, config, self.groups, self.table_groups)
 
-    def run_epoch(
+    def run(
         self,
         epoch: int,
         warmup: bool,

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from models.config import ModelConfig, TrainingConfig
 from models.create import Create
-from models.fitting.compiled_epoch import Steps
+from models.fitting.compiled_epoch import CompiledEpoch
 from models.fitting.epoch import run_epoch
 from models.fitting.fit_state import FitState
 from models.fitting.input_pipeline import Queries, Sequences
@@ -117,8 +117,8 @@ def fit(
 
     with devices.scope():
         model = create()
-    steps = Steps(model, config, period.sequences, devices)
-    state = FitState(steps, checkpoint_dir)
+    compiled = CompiledEpoch(model, config, period.sequences, devices)
+    state = FitState(compiled, checkpoint_dir)
     if state.epochs:
         report(f"[{name}] resumed after epoch {len(state.epochs)}")
     writer = tf.summary.create_file_writer(log_dir) if log_dir else None
@@ -128,12 +128,12 @@ def fit(
             after_epoch(record)
     while epoch := schedule.next_epoch(state.epochs):
         if epoch.phase != WARMUP and epoch.phase_epoch == 1 < epoch.number:
-            report(switch_line(name, schedule, state.epochs, steps))
+            report(switch_line(name, schedule, state.epochs, compiled))
             model.end_warmup(config.restart_tables)
             if config.restart_tables or config.restart_table_moments:
-                steps.restart_table_moments()
+                compiled.restart_table_moments()
         record = run_epoch(
-            name, steps, schedule, period.queries, state.epochs, epoch
+            name, compiled, schedule, period.queries, state.epochs, epoch
         )
         state.append(record)
         _write_scalars(writer, record)
@@ -146,7 +146,7 @@ def fit(
         model if devices.count == 1 else on_one_device(model, create()),
         state.epochs,
         schedule.best_epoch(state.epochs),
-        plan(schedule, state.epochs, steps),
+        plan(schedule, state.epochs, compiled),
     )
 
 
