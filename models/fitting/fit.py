@@ -18,9 +18,7 @@ from models.fitting.input_pipeline import Queries, Sequences
 from models.fitting.plan import plan
 from models.fitting.progress import progress_line, switch_line
 from models.fitting.schedule import (
-    GRAPH,
     GRAPH_NDCG,
-    JOINT,
     NDCG,
     WARMUP,
     Record,
@@ -193,10 +191,7 @@ def select_and_refit(
         )
 
     schedule = Schedule.of_selection(
-        config,
-        has_warmup=model_config.has_graph and model_config.has_sequential,
-        graph_steps=graph_steps(model_config, train),
-        main_phase=JOINT if model_config.has_sequential else GRAPH,
+        model_config, config, graph_steps(model_config, train)
     )
     selection = run("selection", train, schedule)
     refit_schedule = schedule.of_refit(

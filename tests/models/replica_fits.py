@@ -77,7 +77,7 @@ def run(case, distribution, checkpoint_dir=None):
         model_config,
         training,
         make_period(),
-        Schedule.of_selection(training, has_warmup=True),
+        Schedule.of_selection(model_config, training),
         checkpoint_dir=checkpoint_dir,
         report=lambda line: print(line, file=sys.stderr),
     )

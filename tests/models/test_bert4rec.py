@@ -318,7 +318,7 @@ def _fit(max_epochs, checkpoint_dir=None):
         MODEL,
         training,
         _circle(),
-        Schedule.of_selection(training, False),
+        Schedule.of_selection(MODEL, training),
         checkpoint_dir,
         report=lambda line: None,
     )

@@ -24,7 +24,7 @@ def _fit(training, model=MODEL):
         model,
         training,
         helpers.make_period(),
-        Schedule.of_selection(training, True),
+        Schedule.of_selection(model, training),
         report=helpers.quiet,
     )
 

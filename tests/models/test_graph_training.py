@@ -93,8 +93,7 @@ def model_config(graph, encoder="none"):
 
 
 def epochs_of(config, data):
-    joint = config.has_sequential
-    schedule = Schedule.of_selection(TRAINING, joint)
+    schedule = Schedule.of_selection(config, TRAINING)
     result = fit("x", config, TRAINING, data, schedule, report=lambda _: None)
     return [(e["losses"], e["validation_ndcg_at_10"]) for e in result.epochs]
 

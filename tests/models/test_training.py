@@ -20,14 +20,14 @@ from tests.models import fit_helpers as helpers
 from tests.models.fit_helpers import MODEL, NUM_ITEMS, TRAINING, make_period
 
 
-def _fit(training=TRAINING, model=MODEL, **arguments):
+def _fit(training=TRAINING, model=MODEL, report=helpers.quiet, **arguments):
     return fit(
         "selection",
         model,
         training,
         make_period(),
-        Schedule.of_selection(training, model.has_graph),
-        report=helpers.quiet,
+        Schedule.of_selection(model, training),
+        report=report,
         **arguments,
     )
 
@@ -47,10 +47,7 @@ def longer():
     )
     training = dataclasses.replace(TRAINING, max_epochs=20)
     lines = []
-    steps = Schedule.of_selection(training, True)
-    result = fit(
-        "selection", model, training, make_period(), steps, report=lines.append
-    )
+    result = _fit(training, model, report=lines.append)
     return model, result, lines
 
 
