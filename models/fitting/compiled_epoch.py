@@ -22,10 +22,8 @@ from models.fitting.input_pipeline import (
 from models.fitting.parameter_groups import SEQUENTIAL_TOWER, parameter_groups
 from models.fitting.rates import rates_of_epoch
 from models.fitting.step import Data, TrainingStep
+from models.random_streams import EDGES, GRAPH_EDGES, SEQUENCES, step_seed
 from models.replicas import Replicas
-
-# streams of random numbers
-_SEQUENCES, _EDGES, _GRAPH_EDGES = 0, 1, 2
 
 
 class _Inputs(NamedTuple):
@@ -154,19 +152,19 @@ class CompiledEpoch(tf.Module):
     def _graph_batches(self, epoch: int) -> list[np.ndarray]:
         size, seed = self.model.config.graph.batch_size, self.config.seed
         return [
-            shuffled_batches(self.num_edges, size, seed, epoch, _GRAPH_EDGES)
+            shuffled_batches(self.num_edges, size, seed, epoch, GRAPH_EDGES)
         ]
 
     def _joint_batches(self, epoch: int) -> list[np.ndarray]:
         seed = self.config.seed
         order = shuffled_batches(
-            len(self._lengths), self.config.batch_size, seed, epoch, _SEQUENCES
+            len(self._lengths), self.config.batch_size, seed, epoch, SEQUENCES
         )
         if self.config.batch_by_length:
             order = batches_by_length(order, self._lengths, seed, epoch)
         # every edge once per epoch, spread evenly over the steps
         edges = spread_over_batches(
-            self.num_edges, len(order), seed, epoch, _EDGES
+            self.num_edges, len(order), seed, epoch, EDGES
         )
         return [order, edges]
 
@@ -182,7 +180,7 @@ class CompiledEpoch(tf.Module):
                 data,
                 order[step],
                 edges[step],
-                self._step_seed(inputs.epoch, step),
+                step_seed(self.config.seed, inputs.epoch, step),
                 inputs.rates[step],
                 inputs.weights,
             )
@@ -199,7 +197,7 @@ class CompiledEpoch(tf.Module):
             parts, norm = self.devices.run(
                 self._step.graph,
                 edges[step],
-                self._step_seed(inputs.epoch, step),
+                step_seed(self.config.seed, inputs.epoch, step),
                 inputs.rates[step],
                 inputs.weights,
             )
@@ -207,12 +205,6 @@ class CompiledEpoch(tf.Module):
                 measured, parts, norm, self.config.clip_norm, step
             )
         return measured
-
-    def _step_seed(self, epoch: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-        """[2] int32, different for every step of a fit."""
-        return tf.random.experimental.stateless_fold_in(
-            tf.stack([tf.constant(self.config.seed), epoch]), step
-        )
 
     def _check_data(self) -> None:
         if self.model.graph is not None and not self.num_edges:
