@@ -30,10 +30,10 @@ from benchmarks.publish import publish
 from benchmarks.training import SASREC, ULTRAGCN, make_data
 from models.config import ModelConfig, TrainingConfig
 from models.create import Create
+from models.fitting.compiled_epoch import CompiledEpoch
+from models.fitting.input_pipeline import Sequences
 from models.graph.propagation import BipartiteAdjacency
-from models.input_pipeline import Sequences
 from models.replicas import Replicas
-from models.steps import Steps
 
 _SAMPLE = (
     "nvidia-smi",
@@ -140,15 +140,15 @@ def _run(
     devices = Replicas.of(training.distribution)
     with devices.scope():
         model = Create(model_config, sequences.num_items, adjacency, seed=0)
-    run = Steps(model, training, sequences, devices)
+    compiled = CompiledEpoch(model, training, sequences, devices)
     started = time.perf_counter()
-    run.run_epoch(1, warmup=False, max_steps=steps)
+    compiled.run(1, warmup=False, max_steps=steps)
     first = time.perf_counter() - started
     if gpus:
         tf.config.experimental.reset_memory_stats("GPU:0")
     with Utilisation(bool(gpus)) as busy:
         started = time.perf_counter()
-        result = run.run_epoch(2, warmup=False, max_steps=steps)
+        result = compiled.run(2, warmup=False, max_steps=steps)
         seconds = time.perf_counter() - started
     found: dict[str, Any] = {
         "replicas": devices.count,

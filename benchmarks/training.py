@@ -32,14 +32,14 @@ from models.config import (
     TrainingConfig,
 )
 from models.create import Create
+from models.fitting.compiled_epoch import CompiledEpoch
+from models.fitting.input_pipeline import Sequences
 from models.graph.propagation import (
     BipartiteAdjacency,
     neighbor_table,
     symmetric_weights,
 )
-from models.input_pipeline import Sequences
 from models.losses import select
-from models.steps import Steps
 
 NUM_USERS, NUM_ITEMS, NEWEST = 18_474, 11_542, 10
 NEIGHBORS = 10
@@ -154,12 +154,12 @@ def epoch_seconds(
 ) -> float:
     """Median seconds of an epoch."""
     model = Create(config, NUM_ITEMS, adjacency, seed=0)
-    steps = Steps(model, TrainingConfig(), sequences)
-    steps.run_epoch(1, warmup)
+    compiled = CompiledEpoch(model, TrainingConfig(), sequences)
+    compiled.run(1, warmup)
     times = []
     for epoch in range(2, 2 + EPOCHS):
         started = time.perf_counter()
-        steps.run_epoch(epoch, warmup)
+        compiled.run(epoch, warmup)
         times.append(time.perf_counter() - started)
     return statistics.median(times)
 

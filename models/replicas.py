@@ -21,6 +21,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from models import random_streams
+
 
 class Replicas:
     """The devices that share each step.
@@ -151,7 +153,7 @@ def own_seed(seed: tf.Tensor) -> tf.Tensor:
     """[2] int32 of a step to one that no other replica has."""
     if count() == 1:
         return seed
-    return tf.random.experimental.stateless_fold_in(seed, number())
+    return random_streams.REPLICAS.seed(seed, number())
 
 
 def update(

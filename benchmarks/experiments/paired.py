@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow.dataset
 import pyarrow.parquet
 
-from models.paired_bootstrap import column_intervals
-from models.ranking_metrics import UNRANKED, per_user_values
+from models.metrics.bootstrap import column_intervals
+from models.metrics.ranking import UNRANKED, per_user_values
 
 _SAMPLES = 2000
 _COLUMNS = ["user_id", "target_rule", "seen_items", "target_item", "rank"]

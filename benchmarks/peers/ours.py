@@ -1,4 +1,4 @@
-"""Our side: epochs of `models.steps.Steps` on the data of a comparison.
+"""Our side: compiled epochs of `models.fitting` on the data of a comparison.
 
 All that this package knows of `models` is here.
 """
@@ -22,9 +22,9 @@ from models.config import (
     TrainingConfig,
 )
 from models.create import Create
+from models.fitting.compiled_epoch import CompiledEpoch
+from models.fitting.input_pipeline import Sequences
 from models.graph.propagation import BipartiteAdjacency, symmetric_weights
-from models.input_pipeline import Sequences
-from models.steps import Steps
 
 __all__ = ["OurEpochs", "matmul_gflops", "use_cpu", "versions"]
 
@@ -66,7 +66,7 @@ class OurEpochs:
             graph=graph,
             alignment=AlignmentConfig(kind="none"),
         )
-        self._steps = Steps(
+        self._compiled = CompiledEpoch(
             Create(config, interactions.num_items, adjacency, seed=0),
             TrainingConfig(
                 batch_size=settings.batch_size,
@@ -82,7 +82,7 @@ class OurEpochs:
         """Trains the next epoch."""
         self._epoch += 1
         started, cpu_started = time.perf_counter(), time.process_time()
-        losses = self._steps.run_epoch(self._epoch, self._warmup).losses
+        losses = self._compiled.run(self._epoch, self._warmup).losses
         return Epoch(
             time.perf_counter() - started,
             time.process_time() - cpu_started,

@@ -11,7 +11,7 @@ from components.ranking_evaluator.config import EvaluationConfig
 from components.ranking_evaluator.measures import Rankings, Settings
 from components.ranking_evaluator.ranking import SEEN_SETTINGS, TOP_ITEMS
 from components.targets import Targets
-from models import ranking_metrics
+from models.metrics import ranking as ranking_metrics
 
 # Users ranked at a time: bounds the lists, which are as long as the largest
 # cutoff plus the longest history of the block, or all items.

@@ -11,7 +11,7 @@ from components.ranking_evaluator import measures
 from components.ranking_evaluator.config import MODEL, EvaluationConfig
 from components.ranking_evaluator.measures import Settings
 from components.targets import Targets
-from models.paired_bootstrap import column_intervals
+from models.metrics.bootstrap import column_intervals
 
 
 def compare(

@@ -19,7 +19,9 @@ from components.targets import (
     measured_targets,
     select_targets,
 )
-from models import ranking_metrics, set_metrics
+from models.metrics import ranking as ranking_metrics
+from models.metrics import sets as set_metrics
+from models.metrics.bootstrap import metrics_with_intervals
 
 # (target rule, seen setting) to a value.
 Settings = dict[tuple[str, str], Any]
@@ -91,13 +93,13 @@ def measure(
     """Metrics per target rule and seen setting, as in metrics.json."""
     result: dict[str, dict[str, Any]] = {}
     for (rule, seen), ranking in rankings.items():
-        metrics = ranking_metrics.metrics_with_intervals(
+        metrics = metrics_with_intervals(
             user_values(ranking.ranks, rule, targets[rule], config.cutoffs),
             config.bootstrap_samples,
             config.seed,
         )
         for cutoff, distinct in ranking.distinct.items():
-            metrics[f"coverage_at_{cutoff}"] = ranking_metrics.coverage_of(
+            metrics[f"coverage_at_{cutoff}"] = ranking_metrics.coverage(
                 distinct, universe_size
             )
         result.setdefault(rule, {})[seen] = metrics

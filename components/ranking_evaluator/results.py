@@ -21,7 +21,7 @@ from tfx.utils import io_utils
 from components.histories import Histories
 from components.ranking_evaluator import measures, ranking
 from components.targets import Targets
-from models import ranking_metrics
+from models.metrics import ranking as ranking_metrics
 
 RANKINGS_FOLDER = "rankings"
 COVERAGE_FOLDER = "coverage"

@@ -12,7 +12,7 @@ from components.ranking_evaluator import measures
 from components.ranking_evaluator.config import MODEL, EvaluationConfig
 from components.ranking_evaluator.measures import Settings
 from components.targets import ALL, Targets
-from models.paired_bootstrap import column_intervals
+from models.metrics.bootstrap import column_intervals
 
 # Events before the target; the last group has no end.
 _LENGTHS = (1, 2, 5, 10, 20, 50)

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.ranking_evaluator import plots, training_plots
-from models.parameter_groups import NAMES
-from models.schedule import GRAPH, JOINT, WARMUP
+from models.fitting.parameter_groups import NAMES
+from models.fitting.schedule import GRAPH, JOINT, WARMUP
 
 _CAPTIONS = {
     "selection": "Selection: trained on the train events; the best "

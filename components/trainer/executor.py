@@ -20,8 +20,8 @@ from components.trainer.inputs import digest, popular_rows
 from components.trainer.read_artifacts import read_inputs
 from components.trainer.served import served
 from models.config import TrainingConfig
+from models.fitting.fit import FitResult, Period, select_and_refit
 from models.settings import from_json, to_json, with_values
-from models.training import FitResult, Period, select_and_refit
 from serving import custom_ops
 from serving.export import export_saved_model
 

@@ -9,8 +9,8 @@ import numpy as np
 from components import splits
 from components.histories import Histories, windows
 from components.periods import TRAIN, fit_windows
+from models.fitting.input_pipeline import Queries, Sequences, right_aligned
 from models.graph.propagation import BipartiteAdjacency
-from models.input_pipeline import Queries, Sequences, right_aligned
 
 
 def fit_sequences(

@@ -16,8 +16,8 @@ from components.periods import TRAIN
 from components.splits import SplitConfig
 from components.trainer.inputs import fit_sequences, validation_queries
 from components.transform.vocabularies import read_item_ids
+from models.fitting.fit import Period
 from models.graph.propagation import BipartiteAdjacency
-from models.training import Period
 
 
 @dataclasses.dataclass(frozen=True)

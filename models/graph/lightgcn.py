@@ -15,13 +15,11 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from models import random_streams
 from models.graph.propagation import Propagation
 from models.graph.tower import FoldIn, GraphTower, NodeVectors
 from models.losses.bpr import bpr_against_all, bpr_loss
 from models.ordered_sum import ordered_sum
-
-# of the seed of a step
-_EDGES = 1100
 
 
 class LightGCN(GraphTower):
@@ -106,7 +104,7 @@ class LightGCN(GraphTower):
     def _step(self, seed: tf.Tensor | None) -> Propagation:
         """All edges, or those that the step of this seed keeps."""
         if seed is not None:
-            seed = tf.random.experimental.stateless_fold_in(seed, _EDGES)
+            seed = random_streams.DROPPED_EDGES.seed(seed)
         return self.adjacency.propagation(self.config.edge_dropout, seed)
 
     def _layers(

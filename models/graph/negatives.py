@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from models import replicas
+from models import random_streams, replicas
 from models.graph.propagation import BipartiteAdjacency
 
 
@@ -58,7 +58,7 @@ class NegativeSampler:
     def _draw(self, shape: list, seed: tf.Tensor, attempt: int) -> tf.Tensor:
         return tf.random.stateless_uniform(
             shape,
-            tf.random.experimental.stateless_fold_in(seed, 1000 + attempt),
+            random_streams.NEGATIVES.seed(seed, attempt),
             maxval=self._num_items,
             dtype=tf.int32,
         )

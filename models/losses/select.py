@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from models import random_streams
 from models.config import AlignmentConfig, LocalLossConfig
 from models.losses.barlow_twins import barlow_twins_loss
 from models.losses.contrastive import infonce_loss
 from models.losses.cross_entropy import full_softmax_cross_entropy
 from models.losses.mutual_information import gaussian_mutual_information_loss
 from models.losses.scalable_cross_entropy import scalable_cross_entropy
-
-# of the seed of a step, so that the buckets share no draw with the dropout
-_BUCKETS = 4000
 
 
 def local_loss(
@@ -35,9 +33,12 @@ def local_loss(
         Scalar float32, 0 without positions.
     """
     if config.kind == "scalable_cross_entropy":
-        own_seed = tf.random.experimental.stateless_fold_in(seed, _BUCKETS)
         return scalable_cross_entropy(
-            states, table, targets, own_seed, config.scalable
+            states,
+            table,
+            targets,
+            random_streams.BUCKETS.seed(seed),
+            config.scalable,
         )
     count = tf.cast(tf.shape(states)[0], tf.float32)
     weights = tf.fill([tf.shape(states)[0]], 1.0 / tf.maximum(count, 1.0))

@@ -15,16 +15,13 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from models import random_streams
 from models.config import SequentialConfig
 from models.item_embedding import ItemEmbedding
 from models.sequential.encoder import TransformerTower
 from models.sequential.masking import only_last, training_masks
 from models.sequential.packing import Packing
 from models.sequential.tower import TrainingStates
-
-# Number of the stream of a step's seed that the pass for the user vectors
-# draws its dropout from.
-_USERS = 2002
 
 
 class BERT4Rec(TransformerTower):
@@ -112,7 +109,7 @@ class BERT4Rec(TransformerTower):
         states = self._states(sequences, masked, packing, seed, table)
         states = tf.boolean_mask(states, guessed)
         targets = tf.boolean_mask(packing.pack(sequences), guessed) - 1
-        user_seed = tf.random.experimental.stateless_fold_in(seed, _USERS)
+        user_seed = random_streams.USER_VECTORS.seed(seed)
         users = self._user_vectors(sequences, user_seed, table)
         return TrainingStates(states, targets, users)
 

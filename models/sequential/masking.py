@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-# Numbers of the streams drawn from a step's seed; dropout takes those from 0,
-# negative sampling those from 1000.
-_POSITIONS, _ROWS = 2000, 2001
+from models.random_streams import LAST_MASKS, MASKS, Stream
 
 
 def training_masks(
@@ -37,12 +35,12 @@ def training_masks(
         [batch, length] bool; never True where padded, and True somewhere in
         every row that knows anything.
     """
-    draws = _uniform(tf.shape(known), seed, _POSITIONS)
+    draws = _uniform(tf.shape(known), seed, MASKS)
     lowest = tf.reduce_min(tf.where(known, draws, 1.0), axis=1, keepdims=True)
     masked = known & ((draws < probability) | (draws <= lowest))
     if last_probability == 0.0:
         return masked
-    chosen = _uniform(tf.shape(known)[:1], seed, _ROWS) < last_probability
+    chosen = _uniform(tf.shape(known)[:1], seed, LAST_MASKS) < last_probability
     return tf.where(chosen[:, tf.newaxis], known & only_last(known), masked)
 
 
@@ -60,7 +58,5 @@ def only_last(columns: tf.Tensor) -> tf.Tensor:
     return tf.repeat(last[tf.newaxis], shape[0], axis=0)
 
 
-def _uniform(shape: tf.Tensor, seed: tf.Tensor, stream: int) -> tf.Tensor:
-    return tf.random.stateless_uniform(
-        shape, tf.random.experimental.stateless_fold_in(seed, stream)
-    )
+def _uniform(shape: tf.Tensor, seed: tf.Tensor, stream: Stream) -> tf.Tensor:
+    return tf.random.stateless_uniform(shape, stream.seed(seed))

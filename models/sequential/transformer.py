@@ -6,14 +6,13 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from models import random_streams
 from models.compute import Compute, product
 from models.config import SequentialConfig
 from models.sequential.layers import Dense, DropoutMasks, LayerNorm
 from models.sequential.packing import Packing
 
 _MASKED = -1e9
-# of the seed of a step, for the attention weights of block 0, 1, ...
-_ATTENTION_STREAM = 3000
 
 
 class Context(NamedTuple):
@@ -76,11 +75,10 @@ class SelfAttention(tf.keras.layers.Layer):
         weights = tf.nn.softmax(tf.where(visible, logits, _MASKED))
         if not self.dropout or context.seed is None:
             return weights
-        seed = tf.random.experimental.stateless_fold_in(
-            context.seed, _ATTENTION_STREAM + self.number
-        )
         return tf.nn.experimental.stateless_dropout(
-            weights, rate=self.dropout, seed=seed
+            weights,
+            rate=self.dropout,
+            seed=random_streams.ATTENTION.seed(context.seed, self.number),
         )
 
     def _heads(self, padded: tf.Tensor) -> tf.Tensor:

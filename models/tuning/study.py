@@ -21,10 +21,10 @@ import tensorflow as tf
 from optuna.trial import TrialState
 
 from models.config.together import check_together
-from models.divergence import TrainingDivergedError
-from models.schedule import GRAPH, JOINT, Record, Schedule
+from models.fitting.divergence import TrainingDivergedError
+from models.fitting.fit import Period, fit, graph_steps
+from models.fitting.schedule import Record, Schedule
 from models.settings import SettingsError, value_at, with_values
-from models.training import Period, fit, graph_steps
 from models.tuning import trials as records
 from models.tuning.config import Settings, StageConfig, TuningConfig
 from models.tuning.journal import Journal
@@ -198,10 +198,7 @@ class Search:
     ) -> None:
         model, training = settings.model, settings.training
         schedule = Schedule.of_selection(
-            training,
-            has_warmup=model.has_graph and model.has_sequential,
-            graph_steps=graph_steps(model, self._period),
-            main_phase=JOINT if model.has_sequential else GRAPH,
+            model, training, graph_steps(model, self._period)
         )
         period = self._period
         if not model.has_graph:

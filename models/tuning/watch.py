@@ -6,7 +6,7 @@ from typing import Any
 
 import optuna
 
-from models.schedule import NDCG, WARMUP, Record
+from models.fitting.schedule import NDCG, WARMUP, Record
 from models.tuning import trials as records
 from models.tuning.config import ParameterConfig
 

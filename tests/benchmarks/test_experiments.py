@@ -11,7 +11,7 @@ import pytest
 from benchmarks.accuracy import run_pipeline, settings_of
 from benchmarks.experiments import __main__ as command
 from benchmarks.experiments import execution, paired, results, study
-from models.ranking_metrics import UNRANKED
+from models.metrics.ranking import UNRANKED
 from models.settings import value_at
 from pipeline.config import load_config
 

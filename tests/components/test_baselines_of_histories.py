@@ -20,7 +20,7 @@ from components.ranking_evaluator.config import (
 from components.targets import RULES, select_targets
 from models.baselines import item_knn
 from models.baselines.personal import PersonalBaseline
-from models.ranking_metrics import UNRANKED
+from models.metrics.ranking import UNRANKED
 from tests.components import split_reference
 
 SPLIT = splits.SplitConfig(

@@ -20,7 +20,7 @@ from components.ranking_evaluator.config import BASELINES, EvaluationConfig
 from components.ranking_evaluator.measures import Rankings
 from components.ranking_evaluator.served_model import ModelAnswerError
 from components.targets import RULES, select_targets
-from models.ranking_metrics import UNRANKED
+from models.metrics.ranking import UNRANKED
 from serving.export import ITEM_IDS_ASSET
 from tests.components import test_ranking_evaluator as evaluator
 from tests.components.test_baselines_of_histories import SPLIT, random_log

@@ -20,7 +20,7 @@ from components.ranking_evaluator.config import (
 )
 from components.targets import RULES, select_targets
 from models.baselines.popularity import MostPopular
-from models.ranking_metrics import UNRANKED
+from models.metrics.ranking import UNRANKED
 from tests.components import test_ranking_evaluator as evaluator
 from tests.components.test_targets import random_test_histories
 

@@ -25,7 +25,7 @@ from components.ranking_evaluator.config import (
 )
 from components.targets import Targets, select_targets
 from models.baselines.popularity import MostPopular
-from models.ranking_metrics import UNRANKED
+from models.metrics.ranking import UNRANKED
 from models.settings import to_json
 
 # The catalogue; item x has no event up to the test cut.

@@ -12,13 +12,13 @@ from models.config import (
     TrainingConfig,
     WeightSchedule,
 )
+from models.fitting.fit import Period, select_and_refit
+from models.fitting.input_pipeline import Queries, Sequences
 from models.graph.propagation import (
     BipartiteAdjacency,
     ItemNeighbors,
     symmetric_weights,
 )
-from models.input_pipeline import Queries, Sequences
-from models.training import Period, select_and_refit
 
 NUM_ITEMS = 30
 MODEL = ModelConfig(

@@ -17,8 +17,8 @@ import tensorflow as tf
 
 from models.config import AlignmentConfig, GraphTowerConfig, WeightSchedule
 from models.create import Create
-from models.schedule import Schedule
-from models.training import fit
+from models.fitting.fit import fit
+from models.fitting.schedule import Schedule
 from tests.models.fit_helpers import MODEL, TRAINING, make_period
 
 # 60 users: 4 full batches of 13 and one of 8; nothing is drawn per replica
@@ -77,7 +77,7 @@ def run(case, distribution, checkpoint_dir=None):
         model_config,
         training,
         make_period(),
-        Schedule.of_selection(training, has_warmup=True),
+        Schedule.of_selection(model_config, training),
         checkpoint_dir=checkpoint_dir,
         report=lambda line: print(line, file=sys.stderr),
     )

@@ -16,13 +16,13 @@ from models.config import (
     TrainingConfig,
 )
 from models.create import Create, LossWeights
+from models.fitting.fit import Period, fit
+from models.fitting.input_pipeline import Queries, Sequences
+from models.fitting.schedule import Schedule
 from models.graph.propagation import BipartiteAdjacency, symmetric_weights
-from models.input_pipeline import Queries, Sequences
 from models.item_embedding import ItemEmbedding
-from models.schedule import Schedule
 from models.sequential.bert4rec import BERT4Rec
 from models.sequential.masking import training_masks
-from models.training import Period, fit
 from tests.models import numpy_transformer
 
 SEED = tf.constant([3, 4])
@@ -318,7 +318,7 @@ def _fit(max_epochs, checkpoint_dir=None):
         MODEL,
         training,
         _circle(),
-        Schedule.of_selection(training, False),
+        Schedule.of_selection(MODEL, training),
         checkpoint_dir,
         report=lambda line: None,
     )

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from models.config import AlignmentConfig, TrainingConfig, WeightSchedule
-from models.divergence import (
+from models.fitting.divergence import (
     TrainingDivergedError,
     check_finite,
     check_growth,
 )
+from models.fitting.fit import fit
+from models.fitting.schedule import Schedule
 from models.losses import bpr
-from models.schedule import Schedule
-from models.training import fit
 from tests.models import fit_helpers as helpers
 from tests.models.fit_helpers import MODEL, SHORT, TRAINING, small_model
 
@@ -24,7 +24,7 @@ def _fit(training, model=MODEL):
         model,
         training,
         helpers.make_period(),
-        Schedule.of_selection(training, True),
+        Schedule.of_selection(model, training),
         report=helpers.quiet,
     )
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from models.exact_sums import on_grid
+from models.metrics.exact_sums import on_grid
 
 
 @pytest.mark.parametrize("scale", [1.0, 3e-9, 7e12])

@@ -15,11 +15,11 @@ from models.config import (
     UltraGCNConfig,
 )
 from models.create import Create, LossWeights
+from models.fitting.fit import Period, fit
+from models.fitting.input_pipeline import Queries, Sequences
+from models.fitting.schedule import Schedule
+from models.fitting.validation import validation_ndcg
 from models.graph.propagation import ItemNeighbors
-from models.input_pipeline import Queries, Sequences
-from models.schedule import Schedule
-from models.training import Period, fit
-from models.validation import validation_ndcg
 from tests.models.graph_toys import adjacency_of
 
 NUM_ITEMS, NUM_USERS = 30, 60
@@ -93,8 +93,7 @@ def model_config(graph, encoder="none"):
 
 
 def epochs_of(config, data):
-    joint = config.has_sequential
-    schedule = Schedule.of_selection(TRAINING, joint)
+    schedule = Schedule.of_selection(config, TRAINING)
     result = fit("x", config, TRAINING, data, schedule, report=lambda _: None)
     return [(e["losses"], e["validation_ndcg_at_10"]) for e in result.epochs]
 

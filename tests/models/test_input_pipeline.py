@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from models.input_pipeline import (
+from models.fitting.input_pipeline import (
     Sequences,
     batches_by_length,
     right_aligned,

@@ -7,18 +7,18 @@ import pytest
 import tensorflow as tf
 
 from models.create import Create
-from models.parameter_groups import ParameterGroup, clipped, dense
-from models.steps import Steps
+from models.fitting.compiled_epoch import CompiledEpoch
+from models.fitting.parameter_groups import ParameterGroup, clipped, dense
 from tests.models import fit_helpers as helpers
 from tests.models.fit_helpers import NUM_ITEMS, SHORT, small_model
 
 
-def _steps(**changes):
+def _compiled(**changes):
     period = helpers.make_period()
     model = small_model(alignment="barlow_twins")
     created = Create(model, NUM_ITEMS, period.adjacency, 0)
     training = dataclasses.replace(SHORT, **changes)
-    return Steps(created, training, period.sequences)
+    return CompiledEpoch(created, training, period.sequences)
 
 
 def test_a_gradient_is_shortened_as_a_whole_by_hand():
@@ -53,7 +53,7 @@ def test_clipping_takes_tables_and_tower_together(monkeypatch, eager):
         given.append((self.name, [g.numpy() for g in gradients]))
 
     monkeypatch.setattr(ParameterGroup, "apply", apply)
-    free = _steps(clip_norm=1e9).run_epoch(1, False, max_steps=1)
+    free = _compiled(clip_norm=1e9).run(1, False, max_steps=1)
     whole = [g for _, gradients in given for g in gradients]
     names = [name for name, _ in given]
     assert names == ["item_table", "user_table", "sequential_tower"]
@@ -63,7 +63,7 @@ def test_clipping_takes_tables_and_tower_together(monkeypatch, eager):
 
     given.clear()
     limit = length / 3
-    short = _steps(clip_norm=float(limit)).run_epoch(1, False, max_steps=1)
+    short = _compiled(clip_norm=float(limit)).run(1, False, max_steps=1)
     parts = [g for _, gradients in given for g in gradients]
     for before, after in zip(whole, parts, strict=True):
         np.testing.assert_allclose(after, before / 3, rtol=1e-4, atol=1e-8)
@@ -74,21 +74,19 @@ def test_clipping_takes_tables_and_tower_together(monkeypatch, eager):
 def test_means_of_an_epoch_are_over_its_steps(monkeypatch, eager):
     """With the parameters standing still, an epoch is the mean of its steps."""
     monkeypatch.setattr(ParameterGroup, "apply", lambda *arguments: None)
-    steps = _steps(batch_size=20)
-    one, two, three = (
-        steps.run_epoch(1, False, max_steps=n) for n in (1, 2, 3)
-    )
+    compiled = _compiled(batch_size=20)
+    one, two, three = (compiled.run(1, False, max_steps=n) for n in (1, 2, 3))
     assert (one.steps, two.steps, three.steps) == (1, 2, 3)
     lengths = [
         one.gradient_norm,
         2 * two.gradient_norm - one.gradient_norm,
         3 * three.gradient_norm - 2 * two.gradient_norm,
     ]
-    steps.config = dataclasses.replace(
-        steps.config, clip_norm=float(np.median(lengths)) * 0.999
+    compiled.config = dataclasses.replace(
+        compiled.config, clip_norm=float(np.median(lengths)) * 0.999
     )
     # two of three are longer
-    again = steps.run_epoch(1, False)
+    again = compiled.run(1, False)
     assert again.clipped_share == pytest.approx(2 / 3)
     assert again.losses == three.losses
 
@@ -144,28 +142,28 @@ def test_the_switch_restarts_the_tables_moments_where_asked(eager, restart):
 
 def test_each_group_moves_by_its_own_rate(eager):
     """Adam's first step moves every number by its rate, where it learns."""
-    steps = _steps(
+    compiled = _compiled(
         learning_rate=0.001,
         item_learning_rate=0.002,
         graph_learning_rate=0.004,
         clip_norm=1e9,
     )
-    before = [[v.numpy() for v in g.trained] for g in steps.groups]
-    result = steps.run_epoch(1, False, max_steps=1)
+    before = [[v.numpy() for v in g.trained] for g in compiled.groups]
+    result = compiled.run(1, False, max_steps=1)
     largest = [
         max(
             np.abs(v.numpy() - old).max()
             for v, old in zip(group.trained, values, strict=True)
         )
-        for group, values in zip(steps.groups, before, strict=True)
+        for group, values in zip(compiled.groups, before, strict=True)
     ]
     np.testing.assert_allclose(largest, [0.002, 0.004, 0.001], rtol=1e-3)
     assert list(result.rates.values()) == pytest.approx([0.002, 0.004, 0.001])
 
 
 def test_the_warm_up_has_a_rate_and_a_length_of_its_own(eager):
-    steps = _steps(warmup_learning_rate=0.03)
-    result = steps.run_epoch(1, True, max_steps=2)
+    compiled = _compiled(warmup_learning_rate=0.03)
+    result = compiled.run(1, True, max_steps=2)
     assert result.steps == 2
     assert result.rates == pytest.approx(
         {"item_table": 0.03, "user_table": 0.03}

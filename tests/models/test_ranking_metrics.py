@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from sklearn.metrics import ndcg_score
 
-from models import ranking_metrics
+from models.metrics import ranking
 
 
 def _random_problem(seed, users=40, items=60, dim=8):
@@ -21,7 +21,7 @@ def _ranks_by_sorting(scores, targets):
 
 def test_ranks_are_positions_in_the_sorted_catalogue():
     states, vectors, targets = _random_problem(0)
-    ranks = ranking_metrics.target_ranks(states, vectors, targets)
+    ranks = ranking.target_ranks(states, vectors, targets)
     expected = _ranks_by_sorting((states @ vectors.T), targets)
     np.testing.assert_array_equal(ranks, expected)
 
@@ -32,7 +32,7 @@ def test_ties_go_to_the_lower_row_as_in_top_k():
     states = generator.integers(0, 2, (30, 3)).astype(np.float32)
     vectors = generator.integers(0, 2, (20, 3)).astype(np.float32)
     targets = generator.integers(0, 20, 30)
-    ranks = ranking_metrics.target_ranks(states, vectors, targets)
+    ranks = ranking.target_ranks(states, vectors, targets)
     _, order = tf.math.top_k(states @ vectors.T, 20)
     for rank, row, target in zip(
         ranks.numpy(), order.numpy(), targets, strict=True
@@ -41,7 +41,7 @@ def test_ties_go_to_the_lower_row_as_in_top_k():
 
 
 def test_equal_scores_everywhere_rank_by_row():
-    ranks = ranking_metrics.target_ranks(
+    ranks = ranking.target_ranks(
         np.zeros((3, 2), np.float32),
         np.ones((5, 2), np.float32),
         np.array([0, 3, 4]),
@@ -54,15 +54,15 @@ def test_seen_items_step_aside_and_a_seen_target_cannot_be_hit():
     vectors = np.array([[4.0], [3.0], [2.0], [1.0]], np.float32)
     targets = np.array([2, 0, 0])
     seen = (np.array([0, 0, 1]), np.array([0, 1, 0]))
-    kept = ranking_metrics.target_ranks(states, vectors, targets)
-    filtered = ranking_metrics.target_ranks(states, vectors, targets, seen)
+    kept = ranking.target_ranks(states, vectors, targets)
+    filtered = ranking.target_ranks(states, vectors, targets, seen)
     assert kept.numpy().tolist() == [3, 1, 4]
     assert filtered.numpy().tolist() == [1, 5, 4]
 
 
 def test_target_outside_the_catalogue_is_ranked_behind_every_item():
     states, vectors, _ = _random_problem(2, users=2)
-    ranks = ranking_metrics.target_ranks(states, vectors, np.array([-1, -1]))
+    ranks = ranking.target_ranks(states, vectors, np.array([-1, -1]))
     assert ranks.numpy().tolist() == [61, 61]
 
 
@@ -74,7 +74,7 @@ def test_nan_never_improves_a_rank(broken):
     else:
         vectors[:59] = np.nan
         targets[:] = 59
-    ranks = ranking_metrics.target_ranks(states, vectors, targets)
+    ranks = ranking.target_ranks(states, vectors, targets)
     assert ranks.numpy().min() >= 60
 
 
@@ -82,7 +82,7 @@ def test_ranks_inside_a_function_with_unknown_batch():
     states, vectors, targets = _random_problem(4)
     seen = (np.arange(40), (targets + 1) % 60)
     compiled = tf.function(
-        ranking_metrics.target_ranks,
+        ranking.target_ranks,
         input_signature=[
             tf.TensorSpec([None, 8]),
             tf.TensorSpec([None, 8]),
@@ -90,15 +90,15 @@ def test_ranks_inside_a_function_with_unknown_batch():
             (tf.TensorSpec([None], tf.int64), tf.TensorSpec([None], tf.int64)),
         ],
     )
-    eager = ranking_metrics.target_ranks(states, vectors, targets, seen)
+    eager = ranking.target_ranks(states, vectors, targets, seen)
     np.testing.assert_array_equal(
         compiled(states, vectors, targets, seen), eager
     )
 
 
 def test_metrics_of_hand_ranks():
-    ranks = np.array([1, 3, 10, 11, ranking_metrics.UNRANKED])
-    metrics = ranking_metrics.ranks_to_metrics(ranks, (10, 2))
+    ranks = np.array([1, 3, 10, 11, ranking.UNRANKED])
+    metrics = ranking.ranks_to_metrics(ranks, (10, 2))
     assert metrics == {
         "ndcg_at_2": pytest.approx(1 / 5),
         "recall_at_2": pytest.approx(1 / 5),
@@ -113,8 +113,8 @@ def test_ndcg_agrees_with_scikit_learn():
     states, vectors, targets = _random_problem(5)
     scores = states @ vectors.T
     relevance = np.eye(60)[targets]
-    ranks = ranking_metrics.target_ranks(states, vectors, targets).numpy()
-    metrics = ranking_metrics.ranks_to_metrics(ranks, (5, 20))
+    ranks = ranking.target_ranks(states, vectors, targets).numpy()
+    metrics = ranking.ranks_to_metrics(ranks, (5, 20))
     for k in (5, 20):
         assert metrics[f"ndcg_at_{k}"] == pytest.approx(
             ndcg_score(relevance, scores, k=k)
@@ -124,70 +124,20 @@ def test_ndcg_agrees_with_scikit_learn():
 @pytest.mark.parametrize("cutoffs", [(), (0, 10)])
 def test_bad_cutoffs_are_named(cutoffs):
     with pytest.raises(ValueError, match="`cutoffs`"):
-        ranking_metrics.per_user_values(np.array([1]), cutoffs)
+        ranking.per_user_values(np.array([1]), cutoffs)
 
 
 def test_rank_zero_and_no_user_are_errors():
     with pytest.raises(ValueError, match="start at 1, found 0"):
-        ranking_metrics.per_user_values(np.array([2, 0]), (10,))
+        ranking.per_user_values(np.array([2, 0]), (10,))
     with pytest.raises(ValueError, match="No user"):
-        ranking_metrics.ranks_to_metrics(np.array([], np.int64), (10,))
+        ranking.ranks_to_metrics(np.array([], np.int64), (10,))
 
 
-def test_coverage_counts_distinct_items_once():
-    top = [[0, 1, 2], [2, 3, -1]]
-    assert ranking_metrics.coverage(top, 8) == 0.5
+def test_coverage_is_a_share_of_the_universe():
+    assert ranking.coverage(4, 8) == 0.5
+    assert ranking.coverage(0, 8) == 0.0
     with pytest.raises(ValueError, match="4 distinct items"):
-        ranking_metrics.coverage(top, 3)
-
-
-def test_bootstrap_width_is_the_analytic_standard_error():
-    generator = np.random.default_rng(6)
-    ranks = generator.integers(1, 40, 3000)
-    values = ranking_metrics.per_user_values(ranks, (10,))["ndcg_at_10"]
-    low, high = ranking_metrics.bootstrap_intervals(values, 4000, seed=7)
-    error = values.std() / np.sqrt(len(values))
-    assert (high - low) / (2 * 1.959964) == pytest.approx(error, rel=0.06)
-    assert (high + low) / 2 == pytest.approx(values.mean(), abs=0.2 * error)
-
-
-def test_bootstrap_agrees_with_resampling_users():
-    generator = np.random.default_rng(8)
-    values = generator.exponential(size=200)  # all distinct, skewed
-    picks = generator.integers(0, 200, (20000, 200))
-    expected = np.percentile(values[picks].mean(axis=1), [2.5, 97.5])
-    found = ranking_metrics.bootstrap_intervals(values, 20000, seed=9)
-    np.testing.assert_allclose(found, expected, atol=0.01)
-
-
-def test_bootstrap_is_seeded_and_degenerate_values_have_no_width():
-    values = np.random.default_rng(10).normal(size=50)
-    first = ranking_metrics.bootstrap_intervals(values, 100, seed=1)
-    assert first == ranking_metrics.bootstrap_intervals(values, 100, seed=1)
-    assert first != ranking_metrics.bootstrap_intervals(values, 100, seed=2)
-    constant = ranking_metrics.bootstrap_intervals(np.full(9, 0.25), 10, 0)
-    assert constant == (0.25, 0.25)
-
-
-def test_bootstrap_in_blocks_has_the_same_spread(monkeypatch):
-    values = np.random.default_rng(11).normal(size=400)
-    whole = ranking_metrics.bootstrap_intervals(values, 3000, seed=0)
-    monkeypatch.setattr(ranking_metrics, "_BOOTSTRAP_BLOCK", 400 * 64)
-    blocks = ranking_metrics.bootstrap_intervals(values, 3000, seed=0)
-    np.testing.assert_allclose(blocks, whole, atol=0.02)
-
-
-def test_bootstrap_refuses_nan():
-    with pytest.raises(ValueError, match="not finite"):
-        ranking_metrics.bootstrap_intervals(np.array([0.1, np.nan]), 10, 0)
-
-
-def test_intervals_enclose_their_metric():
-    ranks = np.random.default_rng(12).integers(1, 200, 500)
-    metrics = ranking_metrics.metrics_with_intervals(
-        ranking_metrics.per_user_values(ranks, (10, 100)), 200, 0
-    )
-    intervals = metrics.pop("intervals")
-    assert intervals.keys() == metrics.keys()
-    for name, (low, high) in intervals.items():
-        assert low < metrics[name] < high
+        ranking.coverage(4, 3)
+    with pytest.raises(ValueError, match="universe of 0"):
+        ranking.coverage(0, 0)

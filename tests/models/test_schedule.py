@@ -5,10 +5,19 @@ import math
 import numpy as np
 import pytest
 
-from models.config import TrainingConfig, WeightSchedule
+from models.config import (
+    GraphTowerConfig,
+    ModelConfig,
+    SequentialConfig,
+    TrainingConfig,
+    WeightSchedule,
+)
 from models.config.weights import weight_at
-from models.rates import rates_of_epoch
-from models.schedule import Schedule
+from models.fitting.rates import rates_of_epoch
+from models.fitting.schedule import Schedule
+
+# a sequential and a graph tower
+BOTH = ModelConfig()
 
 
 def train(schedule, validation=(), graph=(), steps=4):
@@ -60,14 +69,17 @@ def test_the_first_of_equal_validations_is_best():
 
 def test_one_tower_alone_has_one_phase():
     config = TrainingConfig(max_epochs=3)
-    schedule = Schedule.of_selection(config, False, main_phase="graph")
-    assert phases(train(schedule)) == "ggg"
-    assert phases(train(Schedule.of_selection(config, False))) == "jjj"
+    graph = ModelConfig(sequential=SequentialConfig(encoder="none"))
+    assert phases(train(Schedule.of_selection(graph, config))) == "ggg"
+    sequential = ModelConfig(graph=GraphTowerConfig(encoder="none"))
+    assert phases(train(Schedule.of_selection(sequential, config))) == "jjj"
+    config = TrainingConfig(max_epochs=3, warmup_epochs=2)
+    assert phases(train(Schedule.of_selection(BOTH, config))) == "wwjjj"
 
 
 def test_warm_up_by_steps_ends_within_a_pass_over_the_edges():
     config = TrainingConfig(warmup_epochs=0, warmup_steps=10, max_epochs=2)
-    schedule = Schedule.of_selection(config, True, graph_steps=4)
+    schedule = Schedule.of_selection(BOTH, config, graph_steps=4)
     epochs = train(schedule, [0.0, 0.0, 0.0, 0.1, 0.2], steps=4)
     assert [record["steps"] for record in epochs] == [4, 4, 2, 4, 4]
     assert phases(epochs) == "wwwjj"
@@ -80,15 +92,15 @@ def test_warm_up_by_steps_ends_within_a_pass_over_the_edges():
 
 def test_warm_up_by_steps_may_end_with_a_pass():
     config = TrainingConfig(warmup_epochs=0, warmup_steps=8, max_epochs=1)
-    schedule = Schedule.of_selection(config, True, graph_steps=4)
+    schedule = Schedule.of_selection(BOTH, config, graph_steps=4)
     assert [r["steps"] for r in train(schedule)] == [4, 4, 4]
     with pytest.raises(ValueError, match="graph with edges"):
-        Schedule.of_selection(config, True)
+        Schedule.of_selection(BOTH, config)
 
 
 def test_warm_up_by_patience_ends_when_the_graph_stops_improving():
     config = TrainingConfig(warmup_epochs=9, warmup_patience=2, max_epochs=3)
-    schedule = Schedule.of_selection(config, True)
+    schedule = Schedule.of_selection(BOTH, config)
     graph = [0.1, 0.3, 0.3, 0.2]
     # the validation of the model itself, which falls, decides nothing here
     epochs = train(schedule, [0.9, 0.8, 0.7, 0.6, 0.1, 0.2, 0.1], graph)
@@ -101,7 +113,7 @@ def test_warm_up_by_patience_ends_when_the_graph_stops_improving():
 
 def test_warm_up_by_patience_has_a_longest_length():
     config = TrainingConfig(warmup_epochs=3, warmup_patience=2, max_epochs=1)
-    schedule = Schedule.of_selection(config, True)
+    schedule = Schedule.of_selection(BOTH, config)
     assert phases(train(schedule, graph=[0.1, 0.2, 0.3, 0.4])) == "wwwj"
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from models import ranking_metrics, set_metrics
-from models.ranking_metrics import UNRANKED
+from models.metrics import ranking, sets
+from models.metrics.ranking import UNRANKED
 
 
 def test_sets_by_hand():
@@ -12,7 +12,7 @@ def test_sets_by_hand():
     # User 9: four targets at 2, 1, 3 and 12.
     owners = np.array([3, 3, 3, 5, 5, 9, 9, 9, 9])
     ranks = np.array([4, UNRANKED, 1, UNRANKED, UNRANKED, 2, 1, 3, 12])
-    found = set_metrics.set_values(ranks, owners, (2, 10))
+    found = sets.set_values(ranks, owners, (2, 10))
     log3, log5 = np.log2(3), np.log2(5)
     ideal3 = 1 + 1 / log3 + 1 / 2
     ideal4 = ideal3 + 1 / log5
@@ -30,8 +30,8 @@ def test_one_target_each_is_the_ordinary_metric():
     generator = np.random.default_rng(0)
     ranks = generator.integers(1, 200, 500)
     owners = np.arange(500) * 3
-    found = set_metrics.set_values(ranks, owners, (10, 100))
-    expected = ranking_metrics.per_user_values(ranks, (10, 100))
+    found = sets.set_values(ranks, owners, (10, 100))
+    expected = ranking.per_user_values(ranks, (10, 100))
     assert found.keys() == expected.keys()
     for name in expected:
         np.testing.assert_array_equal(found[name], expected[name])
@@ -64,7 +64,7 @@ def test_sets_by_brute_force(seed):
             )
         )
     order = generator.permutation(len(ranks))
-    found = set_metrics.set_values(
+    found = sets.set_values(
         np.array(ranks)[order], np.array(owners)[order], (5, 20)
     )
     np.testing.assert_allclose(
@@ -77,6 +77,6 @@ def test_sets_by_brute_force(seed):
 
 def test_means_are_over_each_owners_targets():
     values = {"x": np.array([1.0, 0.0, 0.5, 2.0]), "y": np.arange(4.0)}
-    found = set_metrics.mean_by_owner(values, np.array([7, 2, 7, 2]))
+    found = sets.mean_by_owner(values, np.array([7, 2, 7, 2]))
     assert found["x"].tolist() == [1.0, 0.75]
     assert found["y"].tolist() == [2.0, 1.0]

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from models.input_pipeline import Queries
-from models.training import select_and_refit
+from models.fitting.fit import select_and_refit
+from models.fitting.input_pipeline import Queries
 from tests.models import fit_helpers as helpers
 from tests.models.fit_helpers import MODEL, SHORT, period_of, small_model
 

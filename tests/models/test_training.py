@@ -11,23 +11,23 @@ import pytest
 
 from models.config import GraphTowerConfig, WeightSchedule
 from models.create import Create
+from models.fitting.compiled_epoch import CompiledEpoch
+from models.fitting.fit import fit
+from models.fitting.progress import progress_line
+from models.fitting.schedule import Schedule
 from models.graph.negatives import NegativeSampler
-from models.progress import progress_line
-from models.schedule import Schedule
-from models.steps import Steps
-from models.training import fit
 from tests.models import fit_helpers as helpers
 from tests.models.fit_helpers import MODEL, NUM_ITEMS, TRAINING, make_period
 
 
-def _fit(training=TRAINING, model=MODEL, **arguments):
+def _fit(training=TRAINING, model=MODEL, report=helpers.quiet, **arguments):
     return fit(
         "selection",
         model,
         training,
         make_period(),
-        Schedule.of_selection(training, model.has_graph),
-        report=helpers.quiet,
+        Schedule.of_selection(model, training),
+        report=report,
         **arguments,
     )
 
@@ -47,10 +47,7 @@ def longer():
     )
     training = dataclasses.replace(TRAINING, max_epochs=20)
     lines = []
-    steps = Schedule.of_selection(training, True)
-    result = fit(
-        "selection", model, training, make_period(), steps, report=lines.append
-    )
+    result = _fit(training, model, report=lines.append)
     return model, result, lines
 
 
@@ -97,15 +94,15 @@ def test_weights_that_change_compile_nothing_again(monkeypatch):
         TRAINING, learning_rate_decay="cosine", learning_rate_warmup_steps=3
     )
     period = make_period()
-    steps = Steps(
+    compiled = CompiledEpoch(
         Create(model, NUM_ITEMS, period.adjacency, 0),
         training,
         period.sequences,
     )
-    steps.run_epoch(1, False, 1)
+    compiled.run(1, False, 1)
     once = len(traced)
     for epoch in range(2, 5):
-        steps.run_epoch(epoch, False, epoch)
+        compiled.run(epoch, False, epoch)
     assert len(traced) == once > 0
 
 
@@ -126,10 +123,10 @@ def test_the_switch_is_one_line(longer):
 def test_warmup_moves_the_tables_and_leaves_the_tower():
     period = make_period()
     model = Create(MODEL, NUM_ITEMS, period.adjacency, 0)
-    steps = Steps(model, TRAINING, period.sequences)
-    items, users, tower = steps.groups
-    before = [[v.numpy() for v in g.trained] for g in steps.groups]
-    first = steps.run_epoch(1, warmup=True)
+    compiled = CompiledEpoch(model, TRAINING, period.sequences)
+    items, users, tower = compiled.groups
+    before = [[v.numpy() for v in g.trained] for g in compiled.groups]
+    first = compiled.run(1, warmup=True)
     for old, variable in zip(before[2], tower.trained, strict=True):
         np.testing.assert_array_equal(old, variable.numpy())
     for old, group in zip(before[:2], (items, users), strict=True):
@@ -137,7 +134,7 @@ def test_warmup_moves_the_tables_and_leaves_the_tower():
     assert set(first.rates) == {"item_table", "user_table"}
     moments = [w.numpy() for w in items.optimizer.weights[1:]]
     assert max(np.abs(m).max() for m in moments) > 0
-    steps.run_epoch(2, warmup=False)
+    compiled.run(2, warmup=False)
     # the tables' optimisers go on, the tower's starts with its first step
     assert int(tower.optimizer.iterations) == 4
     assert int(items.optimizer.iterations) == first.steps + 4

@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from models.divergence import TrainingDivergedError
-from models.schedule import JOINT, NDCG, WARMUP
+from models.fitting.divergence import TrainingDivergedError
+from models.fitting.schedule import JOINT, NDCG, WARMUP
 from models.settings import SettingsError, value_at, with_values
 from models.tuning.config import (
     ParameterConfig,

@@ -8,9 +8,9 @@ import tensorflow as tf
 
 from components.trainer.served import served
 from models.create import Create
-from models.schedule import Schedule
-from models.training import fit
-from models.validation import validation_ndcg
+from models.fitting.fit import fit
+from models.fitting.schedule import Schedule
+from models.fitting.validation import validation_ndcg
 from pipeline.config import load_config
 from tests.models.fit_helpers import (
     MODEL,
@@ -82,12 +82,13 @@ def test_the_kept_graph_is_that_of_the_end_of_the_warmup():
         tables[record["epoch"]] = record["phase"]
 
     config = dataclasses.replace(TRAINING, warmup_epochs=2, max_epochs=2)
+    schedule = Schedule.of_selection(WARM, config)
     warm_only = fit(
         "x",
         WARM,
         config,
         period,
-        dataclasses.replace(Schedule.of_selection(config, True), main_epochs=0),
+        dataclasses.replace(schedule, main_epochs=0),
         report=quiet,
         after_epoch=at_switch,
     )
@@ -96,7 +97,7 @@ def test_the_kept_graph_is_that_of_the_end_of_the_warmup():
         WARM,
         config,
         period,
-        Schedule.of_selection(config, True),
+        schedule,
         report=quiet,
     )
     expected = warm_only.model.graph.fold_in()

@@ -34,7 +34,7 @@ def shown(path, level, name="any"):
 
 
 def test_own_messages_and_library_errors_are_shown():
-    own = console._REPOSITORY + "models/training.py"
+    own = console._REPOSITORY + "models/fitting/fit.py"
     library = console._REPOSITORY + ".venv/lib/site-packages/x/y.py"
     assert shown(own, logging.INFO)
     assert not shown(own, logging.DEBUG)

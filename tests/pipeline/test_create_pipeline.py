@@ -197,7 +197,7 @@ def test_new_log_files_make_a_new_run():
     ("file", "expected"),
     [
         (
-            "models/training.py",
+            "models/fitting/fit.py",
             {"Trainer", "RankingEvaluator", "ServingValidator"},
         ),
         (

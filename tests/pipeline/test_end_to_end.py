@@ -265,7 +265,7 @@ def test_a_second_run_is_cached_and_an_edit_is_not(workspace):
     assert summary["pushed_model"] == before["pushed_model"]
 
     # A comment is enough: nobody should have to think about the cache.
-    training = workspace / "repository" / "models" / "training.py"
+    training = workspace / "repository" / "models" / "fitting" / "fit.py"
     training.write_text(training.read_text() + "\n# edited\n")
     lines = went(call(workspace, command))
     ran = [name for name, how in lines.items() if how != "cached"]

@@ -8,25 +8,19 @@ from here, so that they mean the same by NDCG@10. With one target per user
     Recall@k = 1 if rank <= k, else 0      (the hit rate)
     MRR@k    = 1 / rank if rank <= k, else 0
 
-averaged over users; models/set_metrics.py has several targets per user.
+averaged over users; models/metrics/sets.py has several targets per user.
 Coverage@k is the share of all items that appear in at least one user's top k.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from models import exact_sums
-
 # The rank of a target that is not in a list of answers: beyond any cutoff.
 UNRANKED = np.iinfo(np.int32).max
-
-# Bound of what one block of bootstrap draws may hold (64 MiB of int64).
-_BOOTSTRAP_BLOCK = 8 * 1024 * 1024
 
 
 def target_ranks(
@@ -141,97 +135,20 @@ def ranks_to_metrics(
     return {name: float(value.mean()) for name, value in values.items()}
 
 
-def coverage(top_items: Any, universe_size: int) -> float:
+def coverage(distinct: int, universe_size: int) -> float:
     """Share of all items that are recommended to at least one user.
 
     Args:
-        top_items: [num_users, k] item numbers; negative ones are padding.
+        distinct: number of items in all lists together, each counted once.
         universe_size: number of items there are.
 
     Raises:
         ValueError: more distinct items than the universe has, which means
             that lists and universe do not belong together.
     """
-    items = np.asarray(top_items).ravel()
-    distinct = len(np.unique(items[items >= 0]))
-    return coverage_of(distinct, universe_size)
-
-
-def coverage_of(distinct: int, universe_size: int) -> float:
-    """Coverage from the number of distinct items; raises as `coverage`."""
     if not 0 <= distinct <= universe_size or universe_size < 1:
         raise ValueError(
             f"{distinct} distinct items were recommended out of a universe "
             f"of {universe_size}."
         )
     return distinct / universe_size
-
-
-def bootstrap_intervals(
-    per_user_values: np.ndarray, samples: int, seed: int
-) -> tuple[float, float]:
-    """95 % percentile bootstrap interval of a mean over users.
-
-    Drawing num_users users with replacement is drawing how often each user
-    occurs from a multinomial distribution; users with equal values need not
-    be told apart, and a metric of ranks cut at k takes at most k + 1 values.
-    So each sample costs one multinomial draw over the distinct values,
-    whatever the number of users, with exactly the same distribution.
-
-    Args:
-        per_user_values: [num_users] float.
-        samples: number of bootstrap samples.
-        seed: of the generator; equal seeds give equal intervals, to the last
-            digit on any machine.
-
-    Returns:
-        The 2.5 % and 97.5 % percentiles of the mean.
-
-    Raises:
-        ValueError: no user, a value that is not finite, or no sample.
-    """
-    values = np.asarray(per_user_values, np.float64)
-    if not values.size or samples < 1:
-        raise ValueError(
-            f"Need users and samples, found {values.size} and {samples}."
-        )
-    if not np.isfinite(values).all():
-        raise ValueError("`per_user_values` has values that are not finite.")
-    distinct, counts = np.unique(
-        exact_sums.on_grid(values, values.size), return_counts=True
-    )
-    generator = np.random.default_rng(seed)
-    block = max(1, _BOOTSTRAP_BLOCK // len(distinct))
-    means = [
-        generator.multinomial(
-            values.size, counts / values.size, size=min(block, samples - start)
-        )
-        @ distinct
-        / values.size
-        for start in range(0, samples, block)
-    ]
-    low, high = np.percentile(np.concatenate(means), [2.5, 97.5])
-    return float(low), float(high)
-
-
-def metrics_with_intervals(
-    values: Mapping[str, np.ndarray], samples: int, seed: int
-) -> dict[str, Any]:
-    """Means over users, and `intervals`: metric name to [low, high].
-
-    Args:
-        values: metric name to [num_users], such as `per_user_values`.
-        samples: of the bootstrap.
-        seed: of the bootstrap.
-
-    Raises:
-        ValueError: as `bootstrap_intervals`.
-    """
-    metrics: dict[str, Any] = {
-        name: float(value.mean()) for name, value in values.items()
-    }
-    metrics["intervals"] = {
-        name: list(bootstrap_intervals(value, samples, seed))
-        for name, value in values.items()
-    }
-    return metrics

@@ -1,4 +1,4 @@
-"""Compiled epochs: every step of an epoch in one TensorFlow function."""
+"""The epoch, compiled: all its steps in one TensorFlow function."""
 
 from __future__ import annotations
 
@@ -7,25 +7,23 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from models import epoch_result
 from models.config import TrainingConfig
 from models.config.weights import weight_at
 from models.create import Create, LossWeights
-from models.epoch_result import EpochResult, Measured
-from models.input_pipeline import (
+from models.fitting import epoch_result
+from models.fitting.epoch_result import EpochResult, Measured
+from models.fitting.input_pipeline import (
     Sequences,
     batches_by_length,
     right_aligned,
     shuffled_batches,
     spread_over_batches,
 )
-from models.one_step import Data, TrainingStep
-from models.parameter_groups import SEQUENTIAL_TOWER, parameter_groups
-from models.rates import rates_of_epoch
+from models.fitting.parameter_groups import SEQUENTIAL_TOWER, parameter_groups
+from models.fitting.rates import rates_of_epoch
+from models.fitting.step import Data, TrainingStep
+from models.random_streams import EDGES, GRAPH_EDGES, SEQUENCES, step_seed
 from models.replicas import Replicas
-
-# streams of random numbers
-_SEQUENCES, _EDGES, _GRAPH_EDGES = 0, 1, 2
 
 
 class _Inputs(NamedTuple):
@@ -44,8 +42,11 @@ class _Inputs(NamedTuple):
     weights: LossWeights
 
 
-class Steps(tf.Module):
+class CompiledEpoch(tf.Module):
     """Runs epochs of a model over data that stays on the device.
+
+    Each phase is traced in its first epoch; what differs from one epoch to the
+    next is a tensor.
 
     Args:
         model: what is trained, made in the scope of `devices`.
@@ -91,7 +92,7 @@ class Steps(tf.Module):
         ]
         self._step = TrainingStep(model, config, self.groups, self.table_groups)
 
-    def run_epoch(
+    def run(
         self,
         epoch: int,
         warmup: bool,
@@ -151,19 +152,19 @@ class Steps(tf.Module):
     def _graph_batches(self, epoch: int) -> list[np.ndarray]:
         size, seed = self.model.config.graph.batch_size, self.config.seed
         return [
-            shuffled_batches(self.num_edges, size, seed, epoch, _GRAPH_EDGES)
+            shuffled_batches(self.num_edges, size, seed, epoch, GRAPH_EDGES)
         ]
 
     def _joint_batches(self, epoch: int) -> list[np.ndarray]:
         seed = self.config.seed
         order = shuffled_batches(
-            len(self._lengths), self.config.batch_size, seed, epoch, _SEQUENCES
+            len(self._lengths), self.config.batch_size, seed, epoch, SEQUENCES
         )
         if self.config.batch_by_length:
             order = batches_by_length(order, self._lengths, seed, epoch)
         # every edge once per epoch, spread evenly over the steps
         edges = spread_over_batches(
-            self.num_edges, len(order), seed, epoch, _EDGES
+            self.num_edges, len(order), seed, epoch, EDGES
         )
         return [order, edges]
 
@@ -179,7 +180,7 @@ class Steps(tf.Module):
                 data,
                 order[step],
                 edges[step],
-                self._step_seed(inputs.epoch, step),
+                step_seed(self.config.seed, inputs.epoch, step),
                 inputs.rates[step],
                 inputs.weights,
             )
@@ -196,7 +197,7 @@ class Steps(tf.Module):
             parts, norm = self.devices.run(
                 self._step.graph,
                 edges[step],
-                self._step_seed(inputs.epoch, step),
+                step_seed(self.config.seed, inputs.epoch, step),
                 inputs.rates[step],
                 inputs.weights,
             )
@@ -204,12 +205,6 @@ class Steps(tf.Module):
                 measured, parts, norm, self.config.clip_norm, step
             )
         return measured
-
-    def _step_seed(self, epoch: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-        """[2] int32, different for every step of a fit."""
-        return tf.random.experimental.stateless_fold_in(
-            tf.stack([tf.constant(self.config.seed), epoch]), step
-        )
 
     def _check_data(self) -> None:
         if self.model.graph is not None and not self.num_edges:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from models.config import ModelConfig, TrainingConfig
-from models.epoch_result import GRADIENT_NORM, LOSSES
-from models.schedule import WARMUP, Record
+from models.fitting.epoch_result import GRADIENT_NORM, LOSSES
+from models.fitting.schedule import WARMUP, Record
 
 # A loss has diverged when it lies this many times its size in the first
 # step of the phase above where it started, in so many epochs in a row.

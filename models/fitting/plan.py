@@ -6,20 +6,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from models.config import ModelConfig
-from models.rates import base_rates
-from models.schedule import WARMUP, Record, Schedule
-from models.steps import Steps
+from models.fitting.compiled_epoch import CompiledEpoch
+from models.fitting.rates import base_rates
+from models.fitting.schedule import WARMUP, Record, Schedule
 
 
 def plan(
-    schedule: Schedule, epochs: Sequence[Record], steps: Steps
+    schedule: Schedule, epochs: Sequence[Record], compiled: CompiledEpoch
 ) -> list[dict[str, Any]]:
     """One mapping per phase of a fit that has ended.
 
     Args:
         schedule: what was planned.
         epochs: records of what was done.
-        steps: the parameter groups.
+        compiled: has the parameter groups.
 
     Returns:
         Of each phase in order: `phase`; `trained` groups, each with `group`,
@@ -33,19 +33,21 @@ def plan(
     phases = dict.fromkeys(record["phase"] for record in epochs)
     return [
         {
-            **_groups([e for e in epochs if e["phase"] == phase], steps),
+            **_groups([e for e in epochs if e["phase"] == phase], compiled),
             **_length([e for e in epochs if e["phase"] == phase], schedule),
         }
         for phase in phases
     ]
 
 
-def _groups(epochs: Sequence[Record], steps: Steps) -> dict[str, Any]:
+def _groups(
+    epochs: Sequence[Record], compiled: CompiledEpoch
+) -> dict[str, Any]:
     """The part of a phase that says what is trained, and how fast."""
     first, last = epochs[0], epochs[-1]
-    base = base_rates(steps.config, first["phase"] == WARMUP)
+    base = base_rates(compiled.config, first["phase"] == WARMUP)
     trained, frozen = [], []
-    for group in steps.groups:
+    for group in compiled.groups:
         size = {"group": group.name, "parameters": group.num_parameters}
         rate = last["learning_rates"].get(group.name)
         if rate is None:
@@ -58,7 +60,7 @@ def _groups(epochs: Sequence[Record], steps: Steps) -> dict[str, Any]:
         trained.append(size)
     weights = {
         loss: [first["weights"].get(loss, 1.0), last["weights"].get(loss, 1.0)]
-        for loss in _losses(first["phase"], steps.model.config)
+        for loss in _losses(first["phase"], compiled.model.config)
     }
     return {
         "phase": first["phase"],

@@ -13,7 +13,7 @@ from models.replicas import Replicas
 ITEM_TABLE = "item_table"
 USER_TABLE = "user_table"
 SEQUENTIAL_TOWER = "sequential_tower"
-# columns of the rates that `models.rates` makes for every step
+# columns of the rates that `models.fitting.rates` makes for every step
 GROUPS = (ITEM_TABLE, USER_TABLE, SEQUENTIAL_TOWER)
 # what people read
 NAMES = {

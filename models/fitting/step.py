@@ -13,7 +13,7 @@ from models import replicas
 from models.compute import Compute, using
 from models.config import TrainingConfig
 from models.create import Create, LossParts, LossWeights
-from models.parameter_groups import ParameterGroup, clipped, dense
+from models.fitting.parameter_groups import ParameterGroup, clipped, dense
 
 
 class Data(NamedTuple):

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import time
 
-from models.divergence import check_finite, check_growth
-from models.epoch_result import LOSSES
-from models.input_pipeline import Queries
-from models.schedule import GRAPH_NDCG, NDCG, WARMUP, Epoch, Record, Schedule
-from models.steps import Steps
-from models.validation import graph_validation_ndcg, validation_ndcg
+from models.fitting.compiled_epoch import CompiledEpoch
+from models.fitting.divergence import check_finite, check_growth
+from models.fitting.epoch_result import LOSSES
+from models.fitting.input_pipeline import Queries
+from models.fitting.schedule import (
+    GRAPH_NDCG,
+    NDCG,
+    WARMUP,
+    Epoch,
+    Record,
+    Schedule,
+)
+from models.fitting.validation import graph_validation_ndcg, validation_ndcg
 
 
 def run_epoch(
     name: str,
-    steps: Steps,
+    compiled: CompiledEpoch,
     schedule: Schedule,
     queries: Queries | None,
     epochs: list[Record],
@@ -24,7 +31,7 @@ def run_epoch(
 
     Args:
         name: of the fit.
-        steps: what is trained.
+        compiled: what is trained.
         schedule: decides with `epochs` what is validated.
         queries: validation, None for none.
         epochs: records of the epochs before.
@@ -35,10 +42,10 @@ def run_epoch(
     """
     started = time.monotonic()
     warmup = epoch.phase == WARMUP
-    result = steps.run_epoch(
+    result = compiled.run(
         epoch.number, warmup, epoch.phase_epoch, epoch.max_steps
     )
-    settings = steps.model.config, steps.config
+    settings = compiled.model.config, compiled.config
     check_finite(name, epoch.number, result.not_finite, *settings, warmup)
     record = {
         "epoch": epoch.number,
@@ -54,12 +61,12 @@ def run_epoch(
     if epoch.phase_epoch == 1:
         record["first_losses"] = result.first_losses
     check_growth(name, [*epochs, record], *settings)
-    record |= _validate(steps, schedule, queries, epochs, epoch)
+    record |= _validate(compiled, schedule, queries, epochs, epoch)
     return {**record, "seconds": time.monotonic() - started}
 
 
 def _validate(
-    steps: Steps,
+    compiled: CompiledEpoch,
     schedule: Schedule,
     queries: Queries | None,
     epochs: list[Record],
@@ -67,12 +74,12 @@ def _validate(
 ) -> dict[str, float | None]:
     """NDCG@10 by the model, and by its graph where the warm-up asks."""
     values: dict[str, float | None] = {NDCG: None, GRAPH_NDCG: None}
-    due = epoch.number % steps.config.validate_every == 0
+    due = epoch.number % compiled.config.validate_every == 0
     if queries is None or not (
         due or epoch.number == schedule.last_epoch(epochs)
     ):
         return values
-    values[NDCG] = validation_ndcg(steps.model, queries)
+    values[NDCG] = validation_ndcg(compiled.model, queries)
     if epoch.phase == WARMUP and schedule.warmup_patience is not None:
-        values[GRAPH_NDCG] = graph_validation_ndcg(steps.model, queries)
+        values[GRAPH_NDCG] = graph_validation_ndcg(compiled.model, queries)
     return values

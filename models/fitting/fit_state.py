@@ -6,8 +6,8 @@ import json
 
 import tensorflow as tf
 
-from models.schedule import Record
-from models.steps import Steps
+from models.fitting.compiled_epoch import CompiledEpoch
+from models.fitting.schedule import Record
 
 
 class FitState:
@@ -17,22 +17,22 @@ class FitState:
     comes from the seed and the number of the epoch.
 
     Args:
-        steps: the fit; takes the state of the folder's newest checkpoint.
+        compiled: the fit; takes the state of the folder's newest checkpoint.
         directory: of the checkpoints, None keeps none. Where several
             machines train, all must reach it; the first writes.
     """
 
-    def __init__(self, steps: Steps, directory: str | None) -> None:
+    def __init__(self, compiled: CompiledEpoch, directory: str | None) -> None:
         self.epochs: list[Record] = []
         self._json = tf.Variable("[]", dtype=tf.string, shape=[])
         self._manager: tf.train.CheckpointManager | None = None
-        self._writes = steps.devices.is_chief
+        self._writes = compiled.devices.is_chief
         if directory is None:
             return
         checkpoint = tf.train.Checkpoint(
-            model=steps.model,
+            model=compiled.model,
             epochs=self._json,
-            **{group.name: group.optimizer for group in steps.groups},
+            **{group.name: group.optimizer for group in compiled.groups},
         )
         # two are kept: a kill while one is written leaves the other
         self._manager = tf.train.CheckpointManager(

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from models.config import TrainingConfig
+from models.config import ModelConfig, TrainingConfig
 
 WARMUP = "warmup"
 JOINT = "joint"
@@ -67,28 +67,31 @@ class Schedule:
     @classmethod
     def of_selection(
         cls,
+        model_config: ModelConfig,
         config: TrainingConfig,
-        has_warmup: bool,
         graph_steps: int = 0,
-        main_phase: str = JOINT,
     ) -> Schedule:
         """The schedule that looks for the best epoch.
 
         Args:
+            model_config: its towers say which phases there are: a warm-up
+                where there is a graph to warm up and a sequential tower to go
+                on with, and what comes after it.
             config: lengths and patience.
-            has_warmup: whether there is a graph to warm up and a sequential
-                tower to go on with.
             graph_steps: steps of a pass over the edges of this fit; only a
                 warm-up by steps needs them.
-            main_phase: `joint` or `graph`.
+
+        Raises:
+            ValueError: a warm-up by steps, but no edges.
         """
+        has_warmup = model_config.has_graph and model_config.has_sequential
         return cls(
             _warmup_epochs(config, graph_steps) if has_warmup else 0,
             config.max_epochs,
             config.patience,
             config.warmup_steps if has_warmup else None,
             config.warmup_patience if has_warmup else None,
-            main_phase,
+            JOINT if model_config.has_sequential else GRAPH,
         )
 
     def of_refit(

@@ -8,7 +8,7 @@
     Recall@k = targets with rank <= k / all targets
     MRR@k    = 1 / best rank if best rank <= k, else 0
 
-With one target each is what models/ranking_metrics.py has.
+With one target each is what models/metrics/ranking.py has.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from models.ranking_metrics import per_user_values
+from models.metrics.ranking import per_user_values
 
 
 def mean_by_owner(

@@ -11,23 +11,21 @@ import tensorflow as tf
 
 from models.config import ModelConfig, TrainingConfig
 from models.create import Create
-from models.fit_state import FitState
-from models.graph.propagation import BipartiteAdjacency
-from models.input_pipeline import Queries, Sequences
-from models.one_epoch import run_epoch
-from models.plan import plan
-from models.progress import progress_line, switch_line
-from models.replicas import Replicas
-from models.schedule import (
-    GRAPH,
+from models.fitting.compiled_epoch import CompiledEpoch
+from models.fitting.epoch import run_epoch
+from models.fitting.fit_state import FitState
+from models.fitting.input_pipeline import Queries, Sequences
+from models.fitting.plan import plan
+from models.fitting.progress import progress_line, switch_line
+from models.fitting.schedule import (
     GRAPH_NDCG,
-    JOINT,
     NDCG,
     WARMUP,
     Record,
     Schedule,
 )
-from models.steps import Steps
+from models.graph.propagation import BipartiteAdjacency
+from models.replicas import Replicas
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +56,7 @@ class FitResult:
             graph_validation_ndcg_at_10 (None where not measured), seconds.
         best_epoch: epoch after the warm-up with the highest validation
             NDCG@10, None without validation.
-        plan: of each phase what was trained, see `models.plan.plan`.
+        plan: of each phase what was trained, see `models.fitting.plan.plan`.
     """
 
     model: Create
@@ -117,8 +115,8 @@ def fit(
 
     with devices.scope():
         model = create()
-    steps = Steps(model, config, period.sequences, devices)
-    state = FitState(steps, checkpoint_dir)
+    compiled = CompiledEpoch(model, config, period.sequences, devices)
+    state = FitState(compiled, checkpoint_dir)
     if state.epochs:
         report(f"[{name}] resumed after epoch {len(state.epochs)}")
     writer = tf.summary.create_file_writer(log_dir) if log_dir else None
@@ -128,12 +126,12 @@ def fit(
             after_epoch(record)
     while epoch := schedule.next_epoch(state.epochs):
         if epoch.phase != WARMUP and epoch.phase_epoch == 1 < epoch.number:
-            report(switch_line(name, schedule, state.epochs, steps))
+            report(switch_line(name, schedule, state.epochs, compiled))
             model.end_warmup(config.restart_tables)
             if config.restart_tables or config.restart_table_moments:
-                steps.restart_table_moments()
+                compiled.restart_table_moments()
         record = run_epoch(
-            name, steps, schedule, period.queries, state.epochs, epoch
+            name, compiled, schedule, period.queries, state.epochs, epoch
         )
         state.append(record)
         _write_scalars(writer, record)
@@ -146,7 +144,7 @@ def fit(
         model if devices.count == 1 else on_one_device(model, create()),
         state.epochs,
         schedule.best_epoch(state.epochs),
-        plan(schedule, state.epochs, steps),
+        plan(schedule, state.epochs, compiled),
     )
 
 
@@ -193,10 +191,7 @@ def select_and_refit(
         )
 
     schedule = Schedule.of_selection(
-        config,
-        has_warmup=model_config.has_graph and model_config.has_sequential,
-        graph_steps=graph_steps(model_config, train),
-        main_phase=JOINT if model_config.has_sequential else GRAPH,
+        model_config, config, graph_steps(model_config, train)
     )
     selection = run("selection", train, schedule)
     refit_schedule = schedule.of_refit(

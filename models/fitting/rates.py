@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from models.config import TrainingConfig
-from models.parameter_groups import GROUPS, ITEM_TABLE, USER_TABLE
+from models.fitting.parameter_groups import GROUPS, ITEM_TABLE, USER_TABLE
 
 
 def base_rates(config: TrainingConfig, warmup: bool) -> dict[str, float]:

@@ -8,9 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from models.create import Create
+from models.fitting.input_pipeline import Queries
 from models.graph.tower import FoldIn, GraphTower, fold_in_users
-from models.input_pipeline import Queries
-from models.ranking_metrics import ranks_to_metrics, target_ranks
+from models.metrics.ranking import ranks_to_metrics, target_ranks
 from models.sequential.tower import SequentialTower
 from models.warm_graph import Recommender, user_vectors
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from models.parameter_groups import NAMES, SEQUENTIAL_TOWER
-from models.schedule import GRAPH_NDCG, NDCG, Record, Schedule
-from models.steps import Steps
+from models.fitting.compiled_epoch import CompiledEpoch
+from models.fitting.parameter_groups import NAMES, SEQUENTIAL_TOWER
+from models.fitting.schedule import GRAPH_NDCG, NDCG, Record, Schedule
 
 # share of clipped steps from which the line mentions them
 _CLIPPED = 0.05
@@ -41,16 +41,19 @@ def progress_line(
 
 
 def switch_line(
-    name: str, schedule: Schedule, epochs: Sequence[Record], steps: Steps
+    name: str,
+    schedule: Schedule,
+    epochs: Sequence[Record],
+    compiled: CompiledEpoch,
 ) -> str:
     """Says at the end of the warm-up what ends and what starts."""
     done = sum(record["steps"] for record in epochs)
-    tower = next(g for g in steps.groups if g.name == SEQUENTIAL_TOWER)
-    rest = " and ".join(NAMES[group.name] for group in steps.table_groups)
+    tower = next(g for g in compiled.groups if g.name == SEQUENTIAL_TOWER)
+    rest = " and ".join(NAMES[group.name] for group in compiled.table_groups)
     moments = "goes on"
-    if steps.config.restart_table_moments:
+    if compiled.config.restart_table_moments:
         moments = "starts anew"
-    if steps.config.restart_tables:
+    if compiled.config.restart_tables:
         moments = "starts anew, and so do their values"
     bound = "at most " if schedule.patience else ""
     return (

@@ -10,6 +10,8 @@ import dataclasses
 
 import numpy as np
 
+from models import random_streams
+
 
 @dataclasses.dataclass(frozen=True)
 class Sequences:
@@ -70,7 +72,11 @@ def right_aligned(
 
 
 def shuffled_batches(
-    number: int, batch_size: int, seed: int, epoch: int, stream: int = 0
+    number: int,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    stream: int = random_streams.SEQUENCES,
 ) -> np.ndarray:
     """A permutation of 0..number-1 cut into batches.
 
@@ -79,14 +85,13 @@ def shuffled_batches(
         batch_size: per batch; the last batch is filled with -1.
         seed: of the fit.
         epoch: of the fit.
-        stream: tells independent permutations of one epoch apart.
+        stream: of `models.random_streams`; tells independent permutations
+            of one epoch apart.
 
     Returns:
         [num_batches, batch_size] int32, a function of the arguments alone.
     """
-    generator = np.random.Generator(
-        np.random.Philox(key=[seed, (stream << 32) + epoch])
-    )
+    generator = random_streams.order(seed, epoch, stream)
     num_batches = -(-number // batch_size)
     order = np.full(num_batches * batch_size, -1, np.int32)
     order[:number] = generator.permutation(number)
@@ -94,7 +99,11 @@ def shuffled_batches(
 
 
 def spread_over_batches(
-    number: int, num_batches: int, seed: int, epoch: int, stream: int = 0
+    number: int,
+    num_batches: int,
+    seed: int,
+    epoch: int,
+    stream: int = random_streams.SEQUENCES,
 ) -> np.ndarray:
     """A permutation of 0..number-1 over a given number of batches.
 
@@ -104,7 +113,8 @@ def spread_over_batches(
             most.
         seed: of the fit.
         epoch: of the fit.
-        stream: tells independent permutations of one epoch apart.
+        stream: of `models.random_streams`; tells independent permutations
+            of one epoch apart.
 
     Returns:
         [num_batches, most] int32, -1 where a batch has one less.
@@ -144,7 +154,5 @@ def batches_by_length(
         pool[:] = pool[np.argsort(lengths[pool], kind="stable")]
     flat = np.full(order.size, -1, np.int32)
     flat[: len(used)] = used
-    generator = np.random.Generator(
-        np.random.Philox(key=[seed, (99 << 32) + epoch])
-    )
+    generator = random_streams.order(seed, epoch, random_streams.BATCHES)
     return flat.reshape(order.shape)[generator.permutation(num_batches)]

@@ -1,0 +1,1 @@
+"""Ranking metrics, with one target per user or several, and their intervals."""
