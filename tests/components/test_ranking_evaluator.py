@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from components import histories as histories_lib
-from components import splits
+from components import model_requests, raw_ids, splits
 from components.ranking_evaluator import (
     baselines,
     blessing,
@@ -147,8 +147,8 @@ def _requests(histories, users, ends, newest_known):
     requests = np.arange(len(users))
     ends = np.array(ends)
     chosen = Targets(np.array(users), ends, requests, ends)
-    first = ranking.first_events(histories)
-    return ranking.requests(histories, first, chosen, newest_known)
+    first = model_requests.first_events(histories)
+    return model_requests.build(histories, first, chosen, newest_known)
 
 
 def test_requests_hold_what_lies_before_the_target(histories):
@@ -171,9 +171,9 @@ def test_requests_are_cut_by_known_items_only(histories):
 
 
 def test_padding_comes_before_the_history():
-    padded = served_model.padded([[b"a", b"b"], [], [b"c"]])
+    padded = raw_ids.padded([[b"a", b"b"], [], [b"c"]])
     assert padded.tolist() == [[b"a", b"b"], [b"", b""], [b"", b"c"]]
-    assert served_model.padded([[], []]).tolist() == [[b""], [b""]]
+    assert raw_ids.padded([[], []]).tolist() == [[b""], [b""]]
 
 
 def test_best_positions_keep_the_better_one():
