@@ -13,7 +13,7 @@ import pandas as pd
 from tfx.dsl.io import fileio
 
 from components.histories import Histories
-from components.ranking_evaluator.served_model import ModelAnswerError
+from components.ranking_evaluator.exported_model import ModelAnswerError
 from components.ranking_evaluator.words import date
 
 COMPARED_FOLDER = "compared"

@@ -11,7 +11,7 @@ from components import model_requests
 from components.histories import Histories
 from components.ranking_evaluator import ranking
 from components.ranking_evaluator.config import EvaluationConfig
-from components.ranking_evaluator.served_model import ServedModel
+from components.ranking_evaluator.exported_model import ExportedModel
 from components.raw_ids import padded
 from components.targets import Targets
 from serving import custom_ops
@@ -58,7 +58,7 @@ def measure(
     facts = custom_ops.index_of(directory)
     if facts["kind"] == EXACT:
         return facts
-    model = ServedModel(directory, catalogue)
+    model = ExportedModel(directory, catalogue)
     exact = _ExactIndex(directory)
     first = model_requests.first_events(test)
     found: dict[int, list[np.ndarray]] = {k: [] for k in config.cutoffs}

@@ -12,7 +12,7 @@ import pyarrow as pa
 from components import model_requests, rankings, splits
 from components.histories import Histories, parse_histories
 from components.ranking_evaluator.config import EvaluationConfig
-from components.ranking_evaluator.served_model import ServedModel
+from components.ranking_evaluator.exported_model import ExportedModel
 from components.raw_ids import text
 from components.targets import Targets, measured_targets
 
@@ -57,7 +57,9 @@ class RankTargets(beam.DoFn):
         self._max_length = max_length
 
     def setup(self) -> None:
-        self._model = ServedModel(self._model_directory, self._read_catalogue())
+        self._model = ExportedModel(
+            self._model_directory, self._read_catalogue()
+        )
 
     def process(self, serialized: list[bytes]) -> Iterator[Any]:
         config = self._config

@@ -44,7 +44,7 @@ class Check:
     detail: str
 
 
-class ServedModel:
+class ServerProbe:
     """Speaks to a server; all checks but that on latency.
 
     Args:

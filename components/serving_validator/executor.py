@@ -126,15 +126,15 @@ def _validate(
             ) as server,
             connect(server.target) as channel,
         ):
-            model = checks.ServedModel(channel, model_name)
+            probe = checks.ServerProbe(channel, model_name)
             found = [
                 Check(loads, True, "it does"),
-                model.check_signatures(schema),
-                model.check_answers(measured),
-                model.check_repeats(measured),
-                model.check_strangers(),
+                probe.check_signatures(schema),
+                probe.check_answers(measured),
+                probe.check_repeats(measured),
+                probe.check_strangers(),
             ]
-            latencies = model.latencies(measured, config.timed_requests)
+            latencies = probe.latencies(measured, config.timed_requests)
     except (LocalServerError, grpc.RpcError) as error:
         return [Check(loads, False, str(error))], np.empty(0)
     p99 = float(np.percentile(latencies, 99))

@@ -17,8 +17,8 @@ from components.ranking_evaluator import (
     slices,
 )
 from components.ranking_evaluator.config import BASELINES, EvaluationConfig
+from components.ranking_evaluator.exported_model import ModelAnswerError
 from components.ranking_evaluator.measures import Rankings
-from components.ranking_evaluator.served_model import ModelAnswerError
 from components.targets import RULES, select_targets
 from models.ranking_metrics import UNRANKED
 from serving.export import ITEM_IDS_ASSET

@@ -276,7 +276,7 @@ def test_evaluation_of_another_run_is_an_error(inputs, tmp_path):
         _validate({**artifacts, "evaluation": other}, tmp_path / "blessing")
 
 
-class Answers(checks.ServedModel):
+class Answers(checks.ServerProbe):
     """Answers this ranking, whatever is asked."""
 
     def __init__(self, ranking):

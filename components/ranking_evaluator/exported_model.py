@@ -17,7 +17,7 @@ class ModelAnswerError(ValueError):
     """The model's answers cannot be measured: NaN, too few, repeated."""
 
 
-class ServedModel:
+class ExportedModel:
     """A SavedModel behind its own `recommend` signature, as it is served."""
 
     def __init__(self, directory: str, catalogue: Collection[bytes]) -> None:
