@@ -12,7 +12,7 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from components.periods import PERIODS, TRAIN, TRAIN_VALIDATION
+from components.periods import FIT_PERIODS, TRAIN, TRAIN_VALIDATION
 from components.trainer.config import TrainerConfig
 from components.trainer.devices import set_up_devices
 from components.trainer.hyperparameters import read_search
@@ -58,7 +58,7 @@ class Executor(base_executor.BaseExecutor):
                 config.training.filter_seen,
                 config.model.has_graph,
             )
-            for period in PERIODS
+            for period in FIT_PERIODS
         }
         job = digest(
             to_json(config),
