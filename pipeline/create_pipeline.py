@@ -54,7 +54,7 @@ CODE = {
         "models",
         "serving",
     ),
-    "ModelCardWriter": ("components.model_card",),
+    "ModelCardWriter": ("components.model_card", "serving"),
     "ServingValidator": (
         "components.serving_validator",
         "components.ranking_evaluator",

@@ -11,6 +11,7 @@ import tensorflow_data_validation as tfdv
 from apache_beam import pvalue
 from tfx.dsl.io import fileio
 
+from components.artifact_files import DRIFT_FILE
 from components.event_parts import PERIODS
 from components.histories import parse_histories
 from components.period_statistics import counts as counting
@@ -148,7 +149,5 @@ def _write_drift(
     content = drift_json.make(
         counts, days, dict(zip(PERIODS, statistics, strict=True)), config
     )
-    with fileio.open(
-        os.path.join(output_uri, drift_json.DRIFT_FILE), "w"
-    ) as file:
+    with fileio.open(os.path.join(output_uri, DRIFT_FILE), "w") as file:
         file.write(drift_json.to_json(content))

@@ -17,8 +17,6 @@ from components.period_statistics.config import DriftConfig
 from components.period_statistics.counts import Counts
 from components.period_statistics.features import Items, make_items
 
-DRIFT_FILE = "drift.json"
-
 
 def make(
     counts: Counts,

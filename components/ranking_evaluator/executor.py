@@ -15,7 +15,14 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
 from components import periods, splits
-from components.artifacts import MODEL_CARD_FILE
+from components.artifact_files import (
+    DRIFT_FILE,
+    INGEST_FILE,
+    METRICS_FILE,
+    MODEL_CARD_FILE,
+    REPORT_FILE,
+    TRAINING_FILE,
+)
 from components.beam_executor import BeamExecutor
 from components.histories import Histories
 from components.ranking_evaluator import (
@@ -41,9 +48,6 @@ from components.ranking_evaluator.request import (
     read_checked,
 )
 from components.targets import Targets
-
-METRICS_FILE = "metrics.json"
-REPORT_FILE = "report.html"
 
 
 class Executor(BeamExecutor):
@@ -109,9 +113,9 @@ class Executor(BeamExecutor):
         )
         _write_report(
             evaluation,
-            _read_json(input_dict["model_run"], "training.json"),
-            _read_json(input_dict["dead_letters"], "ingest.json"),
-            _read_json(input_dict["period_statistics"], "drift.json"),
+            _read_json(input_dict["model_run"], TRAINING_FILE),
+            _read_json(input_dict["dead_letters"], INGEST_FILE),
+            _read_json(input_dict["period_statistics"], DRIFT_FILE),
             _shown(
                 test,
                 targets,

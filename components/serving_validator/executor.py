@@ -19,6 +19,7 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
 from components import splits
+from components.artifact_files import VALIDATION_FILE
 from components.histories import SPLIT, read_histories
 from components.ranking_evaluator.config import EvaluationConfig
 from components.serving_validator import checks, requests
@@ -29,7 +30,6 @@ from serving import warmup
 from serving.client import connect
 from serving.local_server import LocalServer, LocalServerError
 
-REPORT_FILE = "validation.json"
 # What the stock Pusher looks for: file names and properties of an
 # InfraBlessing, and the model in it that it is to push.
 _BLESSED_FILES = {True: "INFRA_BLESSED", False: "INFRA_NOT_BLESSED"}
@@ -164,7 +164,7 @@ def _write(
             for p in (50, 95, 99)
         }
     io_utils.write_string_file(
-        os.path.join(blessing.uri, REPORT_FILE),
+        os.path.join(blessing.uri, VALIDATION_FILE),
         json.dumps(content, indent=2, sort_keys=True),
     )
     io_utils.write_string_file(

@@ -12,6 +12,7 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
+from components.artifact_files import TRAINING_FILE
 from components.periods import FIT_PERIODS, TRAIN, TRAIN_VALIDATION
 from components.trainer.config import TrainerConfig
 from components.trainer.devices import set_up_devices
@@ -24,8 +25,6 @@ from models.settings import from_json, to_json, with_values
 from models.training import FitResult, Period, select_and_refit
 from serving import custom_ops
 from serving.export import export_saved_model
-
-TRAINING_FILE = "training.json"
 
 
 class Executor(base_executor.BaseExecutor):

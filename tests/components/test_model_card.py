@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from markdown_it import MarkdownIt
 
-from components.artifacts import MODEL_CARD_FILE
+from components.artifact_files import MODEL_CARD_FILE
 from components.ranking_evaluator import (
     card_limits,
     card_sections,

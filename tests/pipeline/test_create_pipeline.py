@@ -202,7 +202,12 @@ def test_new_log_files_make_a_new_run():
         ),
         (
             "serving/export.py",
-            {"Trainer", "RankingEvaluator", "ServingValidator"},
+            {
+                "Trainer",
+                "RankingEvaluator",
+                "ModelCardWriter",
+                "ServingValidator",
+            },
         ),
         (
             "components/ranking_evaluator/executor.py",
