@@ -28,19 +28,18 @@ from components.histories import Histories
 from components.ranking_evaluator import (
     baselines,
     blessing,
-    card_text,
     compared,
     comparisons,
-    examples,
     index_recall,
     measures,
-    model_card,
-    report,
     results,
     scoring,
     slices,
 )
 from components.ranking_evaluator.config import MODEL, EvaluationConfig
+from components.ranking_evaluator.model_card import card as model_card
+from components.ranking_evaluator.model_card import markdown
+from components.ranking_evaluator.report import examples, page
 from components.ranking_evaluator.request import (
     Request,
     choose_targets,
@@ -225,16 +224,16 @@ def _write_report(
         "model": training.get("model", {}),
         "training": training.get("training", {}),
     }
-    card = model_card.sections(
+    card = model_card.build(
         evaluation,
         training,
         ingest,
         drift,
         request.dataset,
         configuration,
-        report.versions(),
+        page.versions(),
     )
-    page = report.render(
+    html = page.render(
         evaluation,
         training,
         ingest,
@@ -244,10 +243,10 @@ def _write_report(
         configuration,
         card,
     )
-    io_utils.write_string_file(os.path.join(request.output, REPORT_FILE), page)
+    io_utils.write_string_file(os.path.join(request.output, REPORT_FILE), html)
     io_utils.write_string_file(
         os.path.join(request.output, MODEL_CARD_FILE),
-        card_text.to_markdown(
+        markdown.to_markdown(
             f"Model card: {request.dataset}, {request.profile} profile", card
         ),
     )

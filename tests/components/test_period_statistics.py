@@ -31,7 +31,7 @@ from components.period_statistics.build import (
     tfdv_options,
 )
 from components.period_statistics.config import DriftConfig
-from components.ranking_evaluator import drift_section
+from components.ranking_evaluator.report import drift_section
 from models.settings import to_json
 
 DAY = events.DAY_SECONDS

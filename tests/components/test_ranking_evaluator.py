@@ -12,7 +12,6 @@ from components import model_requests, raw_ids, splits
 from components.ranking_evaluator import (
     baselines,
     blessing,
-    examples,
     exported_model,
     measures,
     ranking,
@@ -23,6 +22,7 @@ from components.ranking_evaluator.config import (
     EvaluationConfig,
     ThresholdConfig,
 )
+from components.ranking_evaluator.report import examples
 from components.targets import Targets, select_targets
 from models.baselines.popularity import MostPopular
 from models.ranking_metrics import UNRANKED

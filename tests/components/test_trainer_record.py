@@ -15,7 +15,7 @@ def test_training_json_holds_the_plan_that_the_report_shows(
     warmup,
 ):
     from components.artifact_files import TRAINING_FILE
-    from components.ranking_evaluator.training_section import section
+    from components.ranking_evaluator.report.training_section import section
     from components.trainer.config import TrainerConfig
     from components.trainer.executor import _write_training
 

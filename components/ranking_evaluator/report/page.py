@@ -10,18 +10,18 @@ from typing import Any
 
 import jinja2
 
-from components.ranking_evaluator import (
+from components.ranking_evaluator import index_recall
+from components.ranking_evaluator.model_card.markdown import Section
+from components.ranking_evaluator.report import (
     drift_section,
     evidence_section,
-    index_recall,
     metrics_section,
     training_section,
     tuning_section,
 )
-from components.ranking_evaluator.blessing import metric_label
-from components.ranking_evaluator.card_text import Section
 from components.ranking_evaluator.words import (
     date,
+    metric_label,
     name_of,
     percent,
     signed,

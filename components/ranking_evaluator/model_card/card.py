@@ -1,7 +1,7 @@
 """The model card: what the model is, how good, for what and for what not.
 
 After M. Mitchell et al., Model Cards for Model Reporting (FAT* 2019). One
-content; `card_text` makes Markdown of it for the pushed model, and the report
+content; `markdown` makes Markdown of it for the pushed model, and the report
 shows it.
 """
 
@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from components.ranking_evaluator import card_limits, card_sections
-from components.ranking_evaluator.card_text import Section
+from components.ranking_evaluator.model_card import limits, sections
+from components.ranking_evaluator.model_card.markdown import Section
 
 
-def sections(
+def build(
     evaluation: Mapping[str, Any],
     training: Mapping[str, Any],
     ingest: Mapping[str, Any],
@@ -36,15 +36,15 @@ def sections(
     """
     settings = configuration["evaluation"]
     return [
-        card_sections.model(training, evaluation, dataset),
-        card_sections.use(training, evaluation),
-        card_sections.data(evaluation, ingest, drift, dataset),
-        card_sections.protocol(evaluation, settings),
-        card_sections.metrics(evaluation, settings),
-        card_sections.baselines(evaluation, settings),
+        sections.model(training, evaluation, dataset),
+        sections.use(training, evaluation),
+        sections.data(evaluation, ingest, drift, dataset),
+        sections.protocol(evaluation, settings),
+        sections.metrics(evaluation, settings),
+        sections.baselines(evaluation, settings),
         Section(
             "Limits",
-            items=card_limits.limits(evaluation, drift, settings),
+            items=limits.limits(evaluation, drift, settings),
         ),
         Section(
             "Versions",

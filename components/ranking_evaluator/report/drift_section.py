@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from components.event_parts import PERIODS
-from components.ranking_evaluator import drift_plots
+from components.ranking_evaluator.report import drift_plots
 
 _DAY_SECONDS = 86_400
 _ABSENT = "–"
