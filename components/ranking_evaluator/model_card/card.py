@@ -8,46 +8,29 @@ shows it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
+from components.ranking_evaluator.findings import Findings
 from components.ranking_evaluator.model_card import limits, sections
 from components.ranking_evaluator.model_card.markdown import Section
 
 
-def build(
-    evaluation: Mapping[str, Any],
-    training: Mapping[str, Any],
-    ingest: Mapping[str, Any],
-    drift: Mapping[str, Any],
-    dataset: str,
-    configuration: Mapping[str, Any],
-    versions: Mapping[str, str],
-) -> list[Section]:
-    """The card, section by section.
-
-    Args:
-        evaluation: content of metrics.json.
-        training: content of the Trainer's training.json.
-        ingest: content of HistoryExampleGen's ingest.json.
-        drift: content of PeriodStatistics' drift.json.
-        dataset: name of the data.
-        configuration: settings by part, as in the report.
-        versions: package to version.
-    """
-    settings = configuration["evaluation"]
+def build(found: Findings) -> list[Section]:
+    """The card, section by section."""
+    evaluation, training = found.evaluation, found.training
     return [
-        sections.model(training, evaluation, dataset),
+        sections.model(training, evaluation, found.dataset),
         sections.use(training, evaluation),
-        sections.data(evaluation, ingest, drift, dataset),
-        sections.protocol(evaluation, settings),
-        sections.metrics(evaluation, settings),
-        sections.baselines(evaluation, settings),
+        sections.data(evaluation, found.ingest, found.drift, found.dataset),
+        sections.protocol(evaluation, found.settings),
+        sections.metrics(evaluation, found.settings),
+        sections.baselines(evaluation, found.settings),
         Section(
             "Limits",
-            items=limits.limits(evaluation, drift, settings),
+            items=limits.limits(evaluation, found.drift, found.settings),
         ),
-        Section(
-            "Versions",
-            [", ".join(f"{name} {v}" for name, v in versions.items()) + "."],
-        ),
+        Section("Versions", [_enumerated(found.versions)]),
     ]
+
+
+def _enumerated(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {v}" for name, v in versions.items()) + "."
