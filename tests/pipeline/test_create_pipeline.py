@@ -198,7 +198,7 @@ def test_new_log_files_make_a_new_run():
     [
         (
             "models/training.py",
-            {"Trainer", "RankingEvaluator", "ServingValidator"},
+            {"Trainer", "RankingEvaluator"},
         ),
         (
             "serving/export.py",
@@ -209,21 +209,20 @@ def test_new_log_files_make_a_new_run():
                 "ServingValidator",
             },
         ),
+        ("components/ranking_evaluator/executor.py", {"RankingEvaluator"}),
         (
-            "components/ranking_evaluator/executor.py",
-            {"RankingEvaluator", "ServingValidator"},
+            "components/ranking_evaluator/report/templates/report.html.j2",
+            {"RankingEvaluator"},
+        ),
+        (
+            "components/ranking_evaluator/model_card/sections.py",
+            {"RankingEvaluator"},
         ),
         ("components/serving_validator/checks.py", {"ServingValidator"}),
         ("components/period_statistics/drift.py", {"PeriodStatistics"}),
         (
             "components/transform/preprocessing.py",
-            {
-                "Transform",
-                "GraphBuilder",
-                "Trainer",
-                "RankingEvaluator",
-                "ServingValidator",
-            },
+            {"Transform", "GraphBuilder", "Trainer", "RankingEvaluator"},
         ),
         (
             "components/splits.py",
