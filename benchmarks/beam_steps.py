@@ -22,6 +22,7 @@ from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
+from components.artifact_files import TRAINING_FILE
 from components.beam_flush import flush_when_full_only
 from components.transform.vocabularies import read_item_ids
 from pipeline.config import PipelineConfig
@@ -120,7 +121,7 @@ class BeamSteps:
         if name == "ImportSchemaGen":
             shutil.copy(SCHEMA_FILE, uri / "schema.pbtxt")
         elif key == "model_run":
-            (uri / "training.json").write_text("{}")
+            (uri / TRAINING_FILE).write_text("{}")
         elif key == "model":
             graph = artifact_utils.get_single_uri(
                 [self._artifacts["Transform", "transform_graph"]]

@@ -6,9 +6,6 @@ and the classes are importable from `components` under those names.
 
 from tfx.types import artifact
 
-# In the evaluation, and in `assets.extra/` of the model that is pushed.
-MODEL_CARD_FILE = "model_card.md"
-
 
 class DeadLetters(artifact.Artifact):
     """Log rows that could not be used, with file, line and reason."""

@@ -15,17 +15,16 @@ if TYPE_CHECKING:
 TRAIN = "train"
 VALIDATION = "validation"
 TEST = "test"
+PERIODS = (TRAIN, VALIDATION, TEST)
 
-# Why an event is in none of the three, in the order in which it is asked.
+# Why an event is in none of the periods, in the order in which it is asked.
 FEW_USER_EVENTS = "few_user_events"
 FEW_DEVELOPMENT_EVENTS = "few_development_events"
 FEW_TRAIN_EVENTS = "few_train_events"
 SHORT_TEST_HISTORY = "short_test_history"
 
 PARTS = (
-    TRAIN,
-    VALIDATION,
-    TEST,
+    *PERIODS,
     FEW_USER_EVENTS,
     FEW_DEVELOPMENT_EVENTS,
     FEW_TRAIN_EVENTS,
@@ -89,5 +88,5 @@ def count_excluded(
     return {
         name: int(count)
         for name, count in zip(PARTS, counts, strict=True)
-        if name not in (TRAIN, VALIDATION, TEST)
+        if name not in PERIODS
     }

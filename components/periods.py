@@ -15,7 +15,7 @@ from components.histories import Histories, windows
 
 TRAIN = "train"
 TRAIN_VALIDATION = "train_validation"
-PERIODS = (TRAIN, TRAIN_VALIDATION)
+FIT_PERIODS = (TRAIN, TRAIN_VALIDATION)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,10 +36,10 @@ class FitData:
 
 
 def check_period(period: str) -> None:
-    """Raises ValueError where `period` is not one of `PERIODS`."""
-    if period not in PERIODS:
+    """Raises ValueError where `period` is not one of `FIT_PERIODS`."""
+    if period not in FIT_PERIODS:
         raise ValueError(
-            f"`period` must be {' or '.join(PERIODS)}, found {period!r}."
+            f"`period` must be {' or '.join(FIT_PERIODS)}, found {period!r}."
         )
 
 

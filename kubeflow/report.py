@@ -7,7 +7,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
-FILES = ("report.html", "metrics.json")
+from components.artifact_files import METRICS_FILE, REPORT_FILE
+
+FILES = (REPORT_FILE, METRICS_FILE)
 
 
 def fetch_report(

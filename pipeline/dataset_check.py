@@ -105,8 +105,9 @@ def _ingest(logs: LogsConfig) -> tuple[dict[str, int], str]:
     from tfx.dsl.components.base import base_beam_executor
     from tfx.types import standard_artifacts
 
+    from components.artifact_files import INGEST_FILE
     from components.artifacts import DeadLetters
-    from components.history_example_gen import accounts, executor
+    from components.history_example_gen import executor
     from components.history_example_gen.readers import LogsError
 
     with tempfile.TemporaryDirectory(prefix="create-check-") as folder:
@@ -129,6 +130,6 @@ def _ingest(logs: LogsConfig) -> tuple[dict[str, int], str]:
                 )
         except LogsError as error:
             raise DatasetError(console.last_words(error)) from error
-        path = Path(outputs["dead_letters"][0].uri) / accounts.INGEST_FILE
+        path = Path(outputs["dead_letters"][0].uri) / INGEST_FILE
         ingest = json.loads(path.read_text(encoding="utf-8"))
     return ingest, printed.getvalue().strip()

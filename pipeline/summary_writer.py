@@ -9,7 +9,15 @@ import os
 import sys
 from typing import Any
 
-from components.artifacts import MODEL_CARD_FILE
+from components.artifact_files import (
+    DRIFT_FILE,
+    INGEST_FILE,
+    METRICS_FILE,
+    MODEL_CARD_FILE,
+    REPORT_FILE,
+    TRAINING_FILE,
+    VALIDATION_FILE,
+)
 from components.code_fingerprint import code_fingerprint
 from pipeline.config import PipelineConfig
 from pipeline.paths import RunPaths
@@ -53,16 +61,12 @@ def write_summary(config: PipelineConfig) -> dict[str, Any]:
 def make_summary(run: RunRecord, config: PipelineConfig) -> dict[str, Any]:
     """Puts together the results of one run."""
     evaluation = _json_output(
-        run, "RankingEvaluator", "evaluation", "metrics.json"
+        run, "RankingEvaluator", "evaluation", METRICS_FILE
     )
-    training = _json_output(run, "Trainer", "model_run", "training.json")
-    ingest = _json_output(
-        run, "HistoryExampleGen", "dead_letters", "ingest.json"
-    )
-    drift = _json_output(run, "PeriodStatistics", "statistics", "drift.json")
-    serving = _json_output(
-        run, "ServingValidator", "blessing", "validation.json"
-    )
+    training = _json_output(run, "Trainer", "model_run", TRAINING_FILE)
+    ingest = _json_output(run, "HistoryExampleGen", "dead_letters", INGEST_FILE)
+    drift = _json_output(run, "PeriodStatistics", "statistics", DRIFT_FILE)
+    serving = _json_output(run, "ServingValidator", "blessing", VALIDATION_FILE)
     blessing = evaluation["blessing"]
     blessed = bool(
         run.nodes["RankingEvaluator"]
@@ -98,7 +102,7 @@ def make_summary(run: RunRecord, config: PipelineConfig) -> dict[str, Any]:
         "blessing": blessing,
         "serving_validation": serving,
         "pushed_model": _pushed_model(run),
-        "report": _evaluation_file(run, "report.html"),
+        "report": _evaluation_file(run, REPORT_FILE),
         "model_card": _evaluation_file(run, MODEL_CARD_FILE),
         "example_items": _example_items(run),
         "config": dataclasses.asdict(config),

@@ -14,9 +14,9 @@ import json
 import os
 from typing import Any
 
+from serving.assets_extra import MODEL_FILE
 from serving.config import EXACT, SCANN
 
-MODEL_FILE = os.path.join("assets.extra", "model.json")
 FIX = "pip install scann==1.3.2"
 
 

@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from serving import (
     approximate,
+    assets_extra,
     recommender,
     retrieval,
     signature_functions,
@@ -186,9 +187,9 @@ def _write_extra(
     directory: str, settings: dict[str, Any], history: list[bytes]
 ) -> None:
     """Writes what TF Serving expects beside, not in, the SavedModel."""
-    extra = os.path.join(directory, "assets.extra")
-    tf.io.gfile.makedirs(extra)
-    with tf.io.gfile.GFile(os.path.join(extra, "model.json"), "w") as file:
+    path = os.path.join(directory, assets_extra.MODEL_FILE)
+    tf.io.gfile.makedirs(os.path.dirname(path))
+    with tf.io.gfile.GFile(path, "w") as file:
         file.write(json.dumps(settings, indent=2, sort_keys=True) + "\n")
     warmup.write(directory, warmup.requests(history, settings["default_k"]))
 

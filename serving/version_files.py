@@ -15,7 +15,7 @@ from tensorflow_serving.apis import (
 )
 from tensorflow_serving.config import model_server_config_pb2
 
-from serving import model_config
+from serving import assets_extra, model_config
 from serving.client import connect
 from serving.flags import ConfigError
 from serving.servables import SAVED_MODEL_FILE
@@ -37,7 +37,7 @@ def find(directory: str) -> list[tuple[int, str]]:
 
 def describe(path: str) -> str:
     """One line on a version, from its assets.extra/model.json."""
-    file = os.path.join(path, "assets.extra", "model.json")
+    file = os.path.join(path, assets_extra.MODEL_FILE)
     if not tf.io.gfile.exists(file):
         return "(no model.json)"
     with tf.io.gfile.GFile(file) as stream:

@@ -9,9 +9,10 @@ from typing import Any
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
+from serving import assets_extra
 from serving.signatures import SIGNATURES
 
-FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
+FILE = os.path.join(assets_extra.FOLDER, "tf_serving_warmup_requests")
 
 
 def requests(

@@ -14,8 +14,7 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 from apache_beam.io.filesystems import FileSystems
 
-from components.ranking_evaluator.ranking import text
-from components.ranking_evaluator.served_model import padded
+from components.raw_ids import PAD, padded, text
 
 SCHEMA = pa.schema(
     [
@@ -151,7 +150,7 @@ def _rank(
         k=tf.constant(job.k, tf.int32),
     )
     item_ids, scores = answer["item_ids"].numpy(), answer["scores"].numpy()
-    kept = item_ids != b""  # Pads, where the catalogue has no more.
+    kept = item_ids != PAD  # Pads, where the catalogue has no more.
     offsets = np.concatenate([[0], np.cumsum(kept.sum(axis=1))])
     return pa.table(
         [

@@ -10,7 +10,7 @@ import numpy as np
 
 from components.graph_builder.config import GraphConfig
 from components.histories import parse_histories
-from components.periods import PERIODS, TRAIN, fit_windows, period_ends
+from components.periods import FIT_PERIODS, TRAIN, fit_windows, period_ends
 from components.splits import SplitConfig
 
 _BATCH_SIZE = 4096
@@ -95,7 +95,7 @@ class ExtractEvents(beam.DoFn):
 
     def process(self, batch: list[bytes]) -> Iterator[tuple[str, PeriodEvents]]:
         histories = parse_histories(batch)
-        for period in PERIODS:
+        for period in FIT_PERIODS:
             sizes = window_sizes(self._graph, period_ends(histories, period))
             fit = fit_windows(histories, self._split, period, sizes)
             users = histories.user_indices[fit.user_positions]
@@ -151,7 +151,7 @@ class EventsByPeriod(beam.PTransform):
 
     def expand(self, examples: beam.PCollection) -> beam.PCollection:
         nothing = examples.pipeline | "NoEvents" >> beam.Create(
-            [(period, no_events()) for period in PERIODS], reshuffle=False
+            [(period, no_events()) for period in FIT_PERIODS], reshuffle=False
         )
         events = (
             examples

@@ -18,7 +18,6 @@ from components.history_example_gen.rows import BadRow
 from components.history_example_gen.time_units import find_wrong_units
 
 DEAD_LETTERS_FILE = "dead_letters.jsonl.gz"
-INGEST_FILE = "ingest.json"
 _SAMPLES = 3
 _SAMPLE_TEXT = 160
 

@@ -17,6 +17,7 @@ from tfx.dsl.io import fileio
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 
+from components.artifact_files import INGEST_FILE
 from components.beam_executor import BeamExecutor
 from components.histories import SPLIT
 from components.history_example_gen import accounts, rules, verdict
@@ -135,7 +136,7 @@ def write_accounts(
     """Writes dead letters and `ingest.json` into `folder`."""
     accounts.write_dead_letters(folder, blocks)
     ingest = accounts.summarize(num_files, blocks, buckets)
-    _write_json(os.path.join(folder, accounts.INGEST_FILE), ingest)
+    _write_json(os.path.join(folder, INGEST_FILE), ingest)
 
 
 class Executor(BeamExecutor):
@@ -169,7 +170,7 @@ class Executor(BeamExecutor):
         # in an object store the folder went with its last file
         if fileio.exists(temporary_folder(folder)):
             fileio.rmtree(temporary_folder(folder))
-        ingest = _read_json(os.path.join(letters.uri, accounts.INGEST_FILE))
+        ingest = _read_json(os.path.join(letters.uri, INGEST_FILE))
         summary = verdict.describe(ingest)
         logging.info(summary)
         print(summary, flush=True)
@@ -230,7 +231,7 @@ def _check(ingest: dict[str, Any], config: LogsConfig, folder: str) -> None:
     except LogsError:
         kept = folder.rstrip("/") + "-failed"
         fileio.makedirs(kept)
-        for name in (accounts.DEAD_LETTERS_FILE, accounts.INGEST_FILE):
+        for name in (accounts.DEAD_LETTERS_FILE, INGEST_FILE):
             fileio.copy(
                 os.path.join(folder, name),
                 os.path.join(kept, name),

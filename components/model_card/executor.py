@@ -11,10 +11,8 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
-from components.artifacts import MODEL_CARD_FILE
-
-# TensorFlow Serving does not look at it, and Pusher copies it.
-EXTRA_FOLDER = "assets.extra"
+from components.artifact_files import MODEL_CARD_FILE
+from serving import assets_extra
 
 
 class Executor(base_executor.BaseExecutor):
@@ -47,7 +45,7 @@ class Executor(base_executor.BaseExecutor):
         )
         io_utils.copy_dir(model, described)
         extra = os.path.join(
-            path_utils.serving_model_dir(described), EXTRA_FOLDER
+            path_utils.serving_model_dir(described), assets_extra.FOLDER
         )
         fileio.makedirs(extra)
         io_utils.copy_file(card, os.path.join(extra, MODEL_CARD_FILE))

@@ -11,12 +11,14 @@ import tensorflow_data_validation as tfdv
 from apache_beam import pvalue
 from tfx.dsl.io import fileio
 
+from components.artifact_files import DRIFT_FILE
+from components.event_parts import PERIODS
 from components.histories import parse_histories
 from components.period_statistics import counts as counting
-from components.period_statistics import features, report
+from components.period_statistics import drift_json, features
 from components.period_statistics.config import DriftConfig
 from components.period_statistics.drift import Statistics
-from components.period_statistics.events import PERIODS, event_rows
+from components.period_statistics.events import event_rows
 
 # As TFX's StatisticsGen names them.
 STATISTICS_FILE = "FeatureStats.pb"
@@ -144,8 +146,8 @@ def _write_drift(
     days: pa.Table,
     *statistics: Statistics,
 ) -> None:
-    content = report.make(
+    content = drift_json.make(
         counts, days, dict(zip(PERIODS, statistics, strict=True)), config
     )
-    with fileio.open(os.path.join(output_uri, report.DRIFT_FILE), "w") as file:
-        file.write(report.to_json(content))
+    with fileio.open(os.path.join(output_uri, DRIFT_FILE), "w") as file:
+        file.write(drift_json.to_json(content))

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from components.histories import Histories
 
-PERIODS = ("train", "validation", "test")
+# Indices into `event_parts.PERIODS`.
 TRAIN, VALIDATION, TEST = range(3)
 
 DAY_SECONDS = 86_400
@@ -53,11 +53,11 @@ def event_rows(histories: Histories) -> pa.RecordBatch:
         histories: of any users.
 
     Returns:
-        Columns of `SCHEMA`: `period` is an index into `PERIODS`, by position
-        in the user's history; `position` counts from 1; `gap` is seconds
-        since the user's event before, null at the first; `new_user` says
-        that the user has no event in any period before, and is null in
-        train.
+        Columns of `SCHEMA`: `period` is an index into
+        `event_parts.PERIODS`, by position in the user's history; `position`
+        counts from 1; `gap` is seconds since the user's event before, null at
+        the first; `new_user` says that the user has no event in any period
+        before, and is null in train.
     """
     offsets, lengths = histories.offsets, histories.num_events
     position = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)

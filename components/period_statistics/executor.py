@@ -12,12 +12,12 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
+from components.artifact_files import DRIFT_FILE
 from components.beam_executor import BeamExecutor
+from components.event_parts import PERIODS
 from components.histories import SPLIT
 from components.period_statistics.build import build_statistics
 from components.period_statistics.config import DriftConfig
-from components.period_statistics.events import PERIODS
-from components.period_statistics.report import DRIFT_FILE
 from models.settings import from_json
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from components.event_parts import PERIODS
 from components.period_statistics import events as ev
 from components.period_statistics.counts import DAYS_SCHEMA, add_up_days
 
@@ -63,7 +64,7 @@ def make_items(table: pa.Table) -> Items:
     """`Items` from the counts table `items`."""
     ids = pc.unique(table["item_id"].combine_chunks())
     rows = pc.index_in(table["item_id"], value_set=ids).to_numpy()
-    counts = np.zeros((len(ids), len(ev.PERIODS)), np.int64)
+    counts = np.zeros((len(ids), len(PERIODS)), np.int64)
     counts[rows, table["period"].to_numpy()] = table["count"].to_numpy()
     return Items(ids, counts)
 
@@ -106,7 +107,7 @@ def split_rows(
     new = new_items(items, row, period)
     features = _features(events, items.popularity[row], new, period)
     split: dict[str, list[pa.RecordBatch]] = {}
-    for index, name in enumerate(ev.PERIODS):
+    for index, name in enumerate(PERIODS):
         chosen = features.filter(pa.array(period == index))
         starts = range(0, len(chosen), _BATCH_ROWS)
         split[name] = [_lists(chosen.slice(s, _BATCH_ROWS)) for s in starts]

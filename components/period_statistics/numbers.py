@@ -23,7 +23,7 @@ def period_numbers(counts: Counts, items: Items, period: int) -> dict[str, Any]:
     Args:
         counts: of all users.
         items: all items.
-        period: index into `events.PERIODS`.
+        period: index into `event_parts.PERIODS`.
 
     Returns:
         `events`, `users`, `items`; `events_per_user` (mean, median); `first`

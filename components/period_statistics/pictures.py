@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from components.event_parts import PERIODS
 from components.period_statistics import events as ev
 from components.period_statistics.counts import Counts, by_period
 from components.period_statistics.features import Items
@@ -76,7 +77,7 @@ def _activity(table: pa.Table) -> dict[str, Any] | None:
     last = int(data["day"].max()) + 1
     widths = np.minimum(np.array(starts) + width, last) - starts
     periods = {}
-    for period, name in enumerate(ev.PERIODS):
+    for period, name in enumerate(PERIODS):
         chosen = data["period"] == period
         sums = np.bincount(
             index[chosen], data["count"][chosen], minlength=len(starts)
@@ -109,7 +110,7 @@ def _newcomers(table: pa.Table) -> dict[str, Any] | None:
             np.bincount(index, count * data[key][chosen])
             for key in ("new_item", "new_user")
         ]
-        periods[ev.PERIODS[period]] = {
+        periods[PERIODS[period]] = {
             "edges": [
                 *(day.min() + width * np.arange(len(whole))).tolist(),
                 int(day.max()) + 1,
@@ -160,7 +161,7 @@ def _cell(shares: np.ndarray) -> np.ndarray:
 def _shares(table: pa.Table, size: int) -> dict[str, list[float] | None]:
     """Share of each bucket in each period, None for an empty period."""
     result: dict[str, list[float] | None] = {}
-    for period, name in enumerate(ev.PERIODS):
+    for period, name in enumerate(PERIODS):
         rows = by_period(table, period)
         sums = np.bincount(rows["bucket"], rows["count"], minlength=size)
         whole = sums.sum()

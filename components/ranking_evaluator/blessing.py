@@ -10,14 +10,8 @@ from components.ranking_evaluator.config import (
     EvaluationConfig,
     ThresholdConfig,
 )
+from components.ranking_evaluator.words import metric_label
 from components.targets import label
-
-
-def metric_label(metric: str) -> str:
-    """The name in the field's spelling, such as NDCG@10."""
-    name, cutoff = metric.split("_at_")
-    label = {"ndcg": "NDCG", "mrr": "MRR"}.get(name, name.capitalize())
-    return f"{label}@{cutoff}"
 
 
 def bless(

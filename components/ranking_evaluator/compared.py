@@ -13,14 +13,14 @@ import pandas as pd
 from tfx.dsl.io import fileio
 
 from components.histories import Histories
-from components.ranking_evaluator.served_model import ModelAnswerError
+from components.ranking_evaluator.exported_model import ModelAnswerError
 from components.ranking_evaluator.words import date
+from serving import assets_extra
 
 COMPARED_FOLDER = "compared"
 
-# What serving.export puts into a SavedModel.
+# What serving.export puts into a SavedModel, beside `assets_extra`.
 ITEM_IDS = os.path.join("assets", "item_ids.txt")
-FACTS = os.path.join("assets.extra", "model.json")
 
 # Least share of the test users' events up to the cut whose items it knows.
 _LEAST_KNOWN = 0.5
@@ -169,7 +169,7 @@ def known_share(test: Histories, item_ids: Collection[bytes]) -> float:
 
 
 def _facts(directory: str) -> dict[str, Any]:
-    path = os.path.join(directory, FACTS)
+    path = os.path.join(directory, assets_extra.MODEL_FILE)
     if not fileio.exists(path):
         return {}
     with fileio.open(path, "r") as file:

@@ -2,48 +2,40 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
-from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from tfx import types
-from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
 from components import periods, splits
-from components.artifacts import MODEL_CARD_FILE
+from components.artifact_files import (
+    METRICS_FILE,
+    MODEL_CARD_FILE,
+    REPORT_FILE,
+)
 from components.beam_executor import BeamExecutor
-from components.histories import Histories
 from components.ranking_evaluator import (
-    baselines,
-    blessing,
-    card_text,
     compared,
-    comparisons,
-    examples,
+    evaluation,
+    findings,
     index_recall,
-    measures,
-    model_card,
-    report,
     results,
     scoring,
-    slices,
 )
-from components.ranking_evaluator.config import MODEL, EvaluationConfig
+from components.ranking_evaluator.config import EvaluationConfig
+from components.ranking_evaluator.evaluation import Measured
+from components.ranking_evaluator.findings import Findings
+from components.ranking_evaluator.model_card import card, markdown
+from components.ranking_evaluator.report import examples, page
 from components.ranking_evaluator.request import (
     Request,
     choose_targets,
     parse,
     read_checked,
 )
-from components.targets import Targets
-
-METRICS_FILE = "metrics.json"
-REPORT_FILE = "report.html"
 
 
 class Executor(BeamExecutor):
@@ -65,6 +57,29 @@ class Executor(BeamExecutor):
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         request = parse(input_dict, output_dict, exec_properties)
+        found = self._measure(request)
+        io_utils.write_string_file(
+            os.path.join(request.output, METRICS_FILE),
+            json.dumps(found.evaluation, indent=2, sort_keys=True),
+        )
+        _write_report(
+            findings.gather(
+                found.evaluation,
+                _examples(found, request.config),
+                request,
+                input_dict,
+            ),
+            request.output,
+        )
+        results.write_blessing(
+            artifact_utils.get_single_instance(output_dict["blessing"]),
+            artifact_utils.get_single_instance(input_dict["model"]),
+            found.evaluation["blessing"],
+            exec_properties,
+        )
+
+    def _measure(self, request: Request) -> Measured:
+        """Asks all models, and measures what they answered."""
         histories = read_checked(request)
         test = histories.select(splits.test_users(histories, request.split))
         targets = choose_targets(test, request.config)
@@ -75,186 +90,38 @@ class Executor(BeamExecutor):
         )
         with self._make_beam_pipeline() as pipeline:
             scoring.score(pipeline, request, others)
-        universe = measures.build_universe(
-            histories, request.config.item_universe
-        )
-        tables = results.read_rankings(request.output, test, targets)
-        rankings = {MODEL: results.model_rankings(tables, request.output)}
-        rankings |= baselines.rank_all(
-            histories,
-            targets,
-            universe,
-            request.split,
-            request.max_length,
-            request.config,
-        )
-        rankings |= _rankings_of(others, test, targets, request)
-        evaluation = _evaluation(
-            histories, targets, universe, rankings, request
-        )
-        evaluation["compared"] = {other.name: other.facts for other in others}
-        evaluation["index"] = index_recall.measure(
-            request.model_directory,
-            request.item_ids[periods.TRAIN_VALIDATION],
-            test,
-            targets[request.config.targets[0]],
-            request.config,
-            request.max_length,
-        )
-        if line := index_recall.sentence(evaluation["index"]):
+        found = evaluation.measure(request, histories, test, targets, others)
+        if line := index_recall.sentence(found.evaluation["index"]):
             print(f"[evaluator] {line}", flush=True)
-        io_utils.write_string_file(
-            os.path.join(request.output, METRICS_FILE),
-            json.dumps(evaluation, indent=2, sort_keys=True),
-        )
-        _write_report(
-            evaluation,
-            _read_json(input_dict["model_run"], "training.json"),
-            _read_json(input_dict["dead_letters"], "ingest.json"),
-            _read_json(input_dict["period_statistics"], "drift.json"),
-            _shown(
-                test,
-                targets,
-                universe,
-                tables,
-                rankings.get(evaluation["best_baseline"]),
-                request.config,
-            ),
-            request,
-        )
-        results.write_blessing(
-            artifact_utils.get_single_instance(output_dict["blessing"]),
-            artifact_utils.get_single_instance(input_dict["model"]),
-            evaluation["blessing"],
-            exec_properties,
-        )
+        return found
 
 
-def _evaluation(
-    histories: Histories,
-    targets: dict[str, Targets],
-    universe: measures.Universe,
-    rankings: dict[str, measures.Settings],
-    request: Request,
-) -> dict[str, Any]:
-    """The content of metrics.json."""
-    config, leaks = request.config, request.split.leaks_future
-    metrics = {
-        name: measures.measure(settings, targets, len(universe.items), config)
-        for name, settings in rankings.items()
-    }
-    summary = measures.summarize_splits(histories, request.split, config)
-    summary["items"] = {
-        "log": len(np.unique(histories.item_ids)),
-        "universe": len(universe.items),
-    } | {period: len(ids) for period, ids in request.item_ids.items()}
-    mask = splits.test_users(histories, request.split)
-    return {
-        "profile": request.profile,
-        "leaks_future": leaks,
-        "splits": summary,
-        "metrics": metrics,
-        "best_baseline": comparisons.best(metrics, config.baselines, config),
-        "comparisons": comparisons.compare(rankings, targets, config),
-        "slices": slices.measure(
-            rankings,
-            histories.select(mask),
-            targets,
-            universe.rows[np.repeat(mask, histories.num_events)],
-            measures.fit_counts(
-                histories, universe, request.split, request.max_length
-            ),
-            config,
-            leaks,
-        ),
-        "blessing": blessing.bless(metrics, config, leaks),
-    }
-
-
-def _shown(
-    test: Histories,
-    targets: Mapping[str, Targets],
-    universe: measures.Universe,
-    tables: results.Tables,
-    baseline: measures.Settings | None,
-    config: EvaluationConfig,
+def _examples(
+    found: Measured, config: EvaluationConfig
 ) -> list[dict[str, Any]]:
-    """Users of the main setting for the report, and the baseline's answers."""
+    """Users of the main setting, with the best baseline's answers."""
     main = (config.targets[0], config.seen_items)
+    baseline = found.rankings.get(found.evaluation["best_baseline"])
     return examples.choose(
-        test,
-        targets[main[0]],
-        universe,
-        tables[main],
+        found.test,
+        found.targets[main[0]],
+        found.universe,
+        found.tables[main],
         baseline[main] if baseline else None,
         config.seed,
     )
 
 
-def _rankings_of(
-    others: list[compared.ComparedModel],
-    test: Histories,
-    targets: Mapping[str, Targets],
-    request: Request,
-) -> dict[str, measures.Settings]:
-    """Reads back what the compared models answered, by name."""
-    found = {}
-    for other in others:
-        folder = scoring.output_of(request, other.name)
-        tables = results.read_rankings(folder, test, targets)
-        found[other.name] = results.model_rankings(tables, folder)
-    return found
-
-
-def _write_report(
-    evaluation: dict[str, Any],
-    training: dict[str, Any],
-    ingest: dict[str, Any],
-    drift: dict[str, Any],
-    shown: list[dict[str, Any]],
-    request: Request,
-) -> None:
-    configuration = {
-        "evaluation": dataclasses.asdict(request.config),
-        "split": dataclasses.asdict(request.split),
-        "drift": drift["config"],
-        "model": training.get("model", {}),
-        "training": training.get("training", {}),
-    }
-    card = model_card.sections(
-        evaluation,
-        training,
-        ingest,
-        drift,
-        request.dataset,
-        configuration,
-        report.versions(),
-    )
-    page = report.render(
-        evaluation,
-        training,
-        ingest,
-        drift,
-        shown,
-        request.dataset,
-        configuration,
-        card,
-    )
-    io_utils.write_string_file(os.path.join(request.output, REPORT_FILE), page)
+def _write_report(found: Findings, folder: str) -> None:
+    """Writes report.html, and the model card as Markdown."""
+    sections = card.build(found)
     io_utils.write_string_file(
-        os.path.join(request.output, MODEL_CARD_FILE),
-        card_text.to_markdown(
-            f"Model card: {request.dataset}, {request.profile} profile", card
+        os.path.join(folder, REPORT_FILE), page.render(found, sections)
+    )
+    profile = found.evaluation["profile"]
+    io_utils.write_string_file(
+        os.path.join(folder, MODEL_CARD_FILE),
+        markdown.to_markdown(
+            f"Model card: {found.dataset}, {profile} profile", sections
         ),
     )
-
-
-def _read_json(artifacts: list[types.Artifact], name: str) -> dict[str, Any]:
-    path = os.path.join(artifact_utils.get_single_uri(artifacts), name)
-    if not fileio.exists(path):
-        raise ValueError(
-            f"{path} is missing; the component before this one writes it. "
-            "Run that component again."
-        )
-    with fileio.open(path, "r") as file:
-        return json.loads(file.read())

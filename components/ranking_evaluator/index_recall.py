@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from components import model_requests
 from components.histories import Histories
 from components.ranking_evaluator import ranking
 from components.ranking_evaluator.config import EvaluationConfig
-from components.ranking_evaluator.served_model import ServedModel, padded
+from components.ranking_evaluator.exported_model import ExportedModel
+from components.raw_ids import padded
 from components.targets import Targets
 from serving import custom_ops
 from serving.config import EXACT
@@ -56,14 +58,14 @@ def measure(
     facts = custom_ops.index_of(directory)
     if facts["kind"] == EXACT:
         return facts
-    model = ServedModel(directory, catalogue)
+    model = ExportedModel(directory, catalogue)
     exact = _ExactIndex(directory)
-    first = ranking.first_events(test)
+    first = model_requests.first_events(test)
     found: dict[int, list[np.ndarray]] = {k: [] for k in config.cutoffs}
     chosen = targets.evenly(MAX_USERS)
     for part in chosen.batches(config.batch_size, ranking.MAX_BATCH_EVENTS):
-        histories, excluded = ranking.requests(
-            test, first, part, ranking.HISTORY_FACTOR * max_length
+        histories, excluded = model_requests.build(
+            test, first, part, model_requests.HISTORY_FACTOR * max_length
         )
         if config.seen_items != "filtered":
             excluded = [[]] * len(histories)

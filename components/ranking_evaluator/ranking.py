@@ -9,35 +9,18 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-from components import splits
+from components import model_requests, rankings, splits
 from components.histories import Histories, parse_histories
 from components.ranking_evaluator.config import EvaluationConfig
-from components.ranking_evaluator.served_model import ServedModel
-from components.targets import Targets, first_of_item, measured_targets
+from components.ranking_evaluator.exported_model import ExportedModel
+from components.raw_ids import text
+from components.targets import Targets, measured_targets
 
 # kept: any item may be recommended; filtered: none of the user's history.
 SEEN_SETTINGS = ("kept", "filtered")
 
-# The newest 4 x max_length known items of a history, and unknown ones among
-# them, are sent. The model itself reads max_length known ones at most, so
-# its answer is that for the whole history.
-HISTORY_FACTOR = 4
-
 # How many of the recommended items each row of the rankings keeps.
 TOP_ITEMS = 10
-
-RANKINGS_SCHEMA = pa.schema(
-    [
-        ("user_id", pa.string()),
-        ("target_rule", pa.string()),
-        ("seen_items", pa.string()),
-        ("target_item", pa.string()),
-        ("target_position", pa.int32()),
-        ("rank", pa.int32()),
-        ("top_items", pa.list_(pa.string())),
-        ("target_is_cold", pa.bool_()),
-    ]
-)
 
 # Items of a batch of requests padded to the longest: some 100 MiB as text.
 MAX_BATCH_EVENTS = 4 * 1024 * 1024
@@ -45,15 +28,10 @@ MAX_BATCH_EVENTS = 4 * 1024 * 1024
 _POSITIONS = "positions"
 
 
-def text(raw: bytes) -> str:
-    """A raw id as text; bytes that are not UTF-8 are escaped."""
-    return raw.decode("utf-8", "backslashreplace")
-
-
 class RankTargets(beam.DoFn):
     """Ranks the targets of a batch of users.
 
-    Main output: tables of `RANKINGS_SCHEMA`, a row per target and seen
+    Main output: tables of `rankings.SCHEMA`, a row per target and seen
     setting; rank is null where the target is not among the largest cutoff's
     items. With `filtered` a target that the user had before is excluded with
     the rest of the history, so it counts as a miss. Tagged output:
@@ -79,23 +57,25 @@ class RankTargets(beam.DoFn):
         self._max_length = max_length
 
     def setup(self) -> None:
-        self._model = ServedModel(self._model_directory, self._read_catalogue())
+        self._model = ExportedModel(
+            self._model_directory, self._read_catalogue()
+        )
 
     def process(self, serialized: list[bytes]) -> Iterator[Any]:
         config = self._config
         histories = parse_histories(serialized)
         histories = histories.select(splits.test_users(histories, self._split))
-        first = first_events(histories)
+        first = model_requests.first_events(histories)
         for rule in config.targets:
             targets = measured_targets(
                 histories, rule, config.seed, config.cold_items
             )
             for part in targets.batches(config.batch_size, MAX_BATCH_EVENTS):
-                inputs, before = requests(
+                inputs, before = model_requests.build(
                     histories,
                     first,
                     part,
-                    HISTORY_FACTOR * self._max_length,
+                    model_requests.HISTORY_FACTOR * self._max_length,
                 )
                 yield from self._rank(histories, part, rule, inputs, before)
 
@@ -116,42 +96,6 @@ class RankTargets(beam.DoFn):
             yield beam.pvalue.TaggedOutput(
                 _POSITIONS, ((rule, seen), best_positions(answers))
             )
-
-
-def first_events(histories: Histories) -> np.ndarray:
-    """[num_rows] bool: the user has had no event with the item before."""
-    owners = np.repeat(np.arange(histories.num_users), histories.num_events)
-    return first_of_item(owners, histories.item_ids)
-
-
-def requests(
-    histories: Histories,
-    first: np.ndarray,
-    targets: Targets,
-    newest_known: int,
-) -> tuple[list[list[bytes]], list[list[bytes]]]:
-    """What is sent for each request.
-
-    Args:
-        histories: of the test users.
-        first: their `first_events`.
-        targets: the requests.
-        newest_known: how many items with a development event to send.
-
-    Returns:
-        Items of the input (oldest first, cut where newest_known are reached),
-        and all distinct ones of the whole input.
-    """
-    inputs, before = [], []
-    starts = histories.offsets[targets.users]
-    for start, end in zip(starts, starts + targets.ends, strict=True):
-        known = np.flatnonzero(histories.item_indices[start:end] > 0)
-        cut = start
-        if len(known) > newest_known:
-            cut = start + known[-newest_known]
-        inputs.append(histories.item_ids[cut:end].tolist())
-        before.append(histories.item_ids[start:end][first[start:end]].tolist())
-    return inputs, before
 
 
 def _table(
@@ -176,7 +120,7 @@ def _table(
         "top_items": [top[request] for request in targets.requests],
         "target_is_cold": targets.are_cold(histories),
     }
-    return pa.table(columns, RANKINGS_SCHEMA)
+    return pa.table(columns, rankings.SCHEMA)
 
 
 def best_positions(answers: np.ndarray) -> dict[bytes, int]:
@@ -243,7 +187,7 @@ def rank_targets(
         name: keeps several models apart in one pipeline.
 
     Returns:
-        Tables of `RANKINGS_SCHEMA`, and one `distinct_items` per target rule
+        Tables of `rankings.SCHEMA`, and one `distinct_items` per target rule
         and seen setting.
     """
     batches = examples | f"Batch{name}" >> beam.BatchElements(

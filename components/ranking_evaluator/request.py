@@ -59,7 +59,7 @@ def parse(
         transform_graph=graph,
         item_ids={
             period: vocabularies.read_item_ids(graph, period)
-            for period in periods.PERIODS
+            for period in periods.FIT_PERIODS
         },
         output=artifact_utils.get_single_uri(output_dict["evaluation"]),
     )

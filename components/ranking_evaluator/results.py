@@ -11,23 +11,23 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from absl import logging
 from tfx import types
 from tfx.components.evaluator import constants
 from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
+from components import rankings
 from components.histories import Histories
 from components.ranking_evaluator import measures, ranking
+from components.raw_ids import text
 from components.targets import Targets
 from models.metrics import ranking as ranking_metrics
 
-RANKINGS_FOLDER = "rankings"
 COVERAGE_FOLDER = "coverage"
 
 
-# (target rule, seen setting) to rows of `ranking.RANKINGS_SCHEMA`.
+# (target rule, seen setting) to rows of `rankings.SCHEMA`.
 Tables = Mapping[tuple[str, str], pa.Table]
 
 
@@ -48,13 +48,7 @@ def read_rankings(
     Raises:
         ValueError: rows are missing, too many or of other targets.
     """
-    parts = []
-    pattern = os.path.join(output, RANKINGS_FOLDER, "*.parquet")
-    for name in sorted(fileio.glob(pattern)):
-        with fileio.open(name, "rb") as file:
-            content = pa.BufferReader(file.read())
-        parts.append(pq.read_table(content, schema=ranking.RANKINGS_SCHEMA))
-    rows = pa.concat_tables(parts)
+    rows = pa.concat_tables(rankings.read(output))
     tables = {}
     for rule, chosen in targets.items():
         for seen in ranking.SEEN_SETTINGS:
@@ -70,7 +64,7 @@ def read_rankings(
 
 def _in_order(rows: pa.Table, test: Histories, targets: Targets) -> pa.Table:
     """The rows in the order of the targets."""
-    names = np.array([ranking.text(u) for u in test.user_ids], object)
+    names = np.array([text(u) for u in test.user_ids], object)
     keys = ["user_id", "target_position"]
     # Ids that are not UTF-8 need not sort as their texts do.
     wanted = pd.DataFrame(

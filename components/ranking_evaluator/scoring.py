@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import apache_beam as beam
 
-from components import periods
+from components import periods, rankings
 from components.ranking_evaluator import compared, ranking, results
 from components.ranking_evaluator.compared import ComparedModel
 from components.ranking_evaluator.config import EvaluationConfig
@@ -97,8 +97,8 @@ def write_rankings(
     """
     rows, distinct = ranking.rank_targets(examples, fn, config, label)
     _ = rows | f"WriteRankings{label}" >> beam.io.WriteToParquetBatched(
-        os.path.join(output, results.RANKINGS_FOLDER, "part"),
-        ranking.RANKINGS_SCHEMA,
+        os.path.join(output, rankings.FOLDER, "part"),
+        rankings.SCHEMA,
         file_name_suffix=".parquet",
     )
     _ = (

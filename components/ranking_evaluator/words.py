@@ -16,6 +16,15 @@ _NAMES = {
     config.ITEM_KNN: "Item neighbours",
 }
 
+# The parts that `slices` cuts the test users or their targets into.
+SLICES = {
+    "history_length": "events in the history",
+    "users": "kind of user",
+    "target_popularity": "popularity of the target",
+    "items": "kind of target item",
+    "days_since_cut": "days since the cut",
+}
+
 
 def date(seconds: int) -> str:
     """ISO-8601 UTC; the time of day only where it is not midnight."""
@@ -31,6 +40,13 @@ def name_of(model: str) -> str:
         model,
         f"\N{LEFT DOUBLE QUOTATION MARK}{model}\N{RIGHT DOUBLE QUOTATION MARK}",
     )
+
+
+def metric_label(metric: str) -> str:
+    """A metric's name in the field's spelling, such as NDCG@10."""
+    name, cutoff = metric.split("_at_")
+    label = {"ndcg": "NDCG", "mrr": "MRR"}.get(name, name.capitalize())
+    return f"{label}@{cutoff}"
 
 
 def percent(value: float) -> str:

@@ -17,7 +17,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from components.ranking_evaluator.ranking import text
+from components.raw_ids import text
 from components.serving_validator.requests import MeasuredRequest
 from serving import signatures, warmup
 
@@ -44,7 +44,7 @@ class Check:
     detail: str
 
 
-class ServedModel:
+class ServerProbe:
     """Speaks to a server; all checks but that on latency.
 
     Args:

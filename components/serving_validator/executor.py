@@ -19,6 +19,7 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
 from components import splits
+from components.artifact_files import VALIDATION_FILE
 from components.histories import SPLIT, read_histories
 from components.ranking_evaluator.config import EvaluationConfig
 from components.serving_validator import checks, requests
@@ -29,7 +30,6 @@ from serving import warmup
 from serving.client import connect
 from serving.local_server import LocalServer, LocalServerError
 
-REPORT_FILE = "validation.json"
 # What the stock Pusher looks for: file names and properties of an
 # InfraBlessing, and the model in it that it is to push.
 _BLESSED_FILES = {True: "INFRA_BLESSED", False: "INFRA_NOT_BLESSED"}
@@ -126,15 +126,15 @@ def _validate(
             ) as server,
             connect(server.target) as channel,
         ):
-            model = checks.ServedModel(channel, model_name)
+            probe = checks.ServerProbe(channel, model_name)
             found = [
                 Check(loads, True, "it does"),
-                model.check_signatures(schema),
-                model.check_answers(measured),
-                model.check_repeats(measured),
-                model.check_strangers(),
+                probe.check_signatures(schema),
+                probe.check_answers(measured),
+                probe.check_repeats(measured),
+                probe.check_strangers(),
             ]
-            latencies = model.latencies(measured, config.timed_requests)
+            latencies = probe.latencies(measured, config.timed_requests)
     except (LocalServerError, grpc.RpcError) as error:
         return [Check(loads, False, str(error))], np.empty(0)
     p99 = float(np.percentile(latencies, 99))
@@ -164,7 +164,7 @@ def _write(
             for p in (50, 95, 99)
         }
     io_utils.write_string_file(
-        os.path.join(blessing.uri, REPORT_FILE),
+        os.path.join(blessing.uri, VALIDATION_FILE),
         json.dumps(content, indent=2, sort_keys=True),
     )
     io_utils.write_string_file(

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-from tfx.dsl.io import fileio
-
-from components import splits
+from components import model_requests, rankings, splits
 from components.histories import Histories
-from components.ranking_evaluator import ranking, results
 from components.ranking_evaluator.config import EvaluationConfig
+from components.raw_ids import text
 from components.targets import measured_targets
 
 
@@ -58,13 +53,13 @@ def choose(
     rule = config.targets[0]
     targets = measured_targets(test, rule, config.seed, config.cold_items)
     chosen = targets.evenly(number)
-    inputs, before = ranking.requests(
+    inputs, before = model_requests.build(
         test,
-        ranking.first_events(test),
+        model_requests.first_events(test),
         chosen,
-        ranking.HISTORY_FACTOR * max_length,
+        model_requests.HISTORY_FACTOR * max_length,
     )
-    users = [ranking.text(u) for u in test.user_ids[chosen.users]]
+    users = [text(u) for u in test.user_ids[chosen.users]]
     keys = list(zip(users, chosen.positions.tolist(), strict=True))
     tops = _measured(evaluation, rule, config.seen_items, set(users))
     missing = [user for user, position in keys if (user, position) not in tops]
@@ -86,17 +81,13 @@ def _measured(
     evaluation: str, rule: str, seen: str, users: set[str]
 ) -> dict[tuple[str, int], list[str]]:
     """(user, target position) to the top items of the model."""
-    pattern = os.path.join(evaluation, results.RANKINGS_FOLDER, "*.parquet")
     filters = [
         ("target_rule", "=", rule),
         ("seen_items", "=", seen),
         ("user_id", "in", users),
     ]
     found = {}
-    for name in sorted(fileio.glob(pattern)):
-        with fileio.open(name, "rb") as file:
-            content = pa.BufferReader(file.read())
-        rows = pq.read_table(content, filters=filters)
+    for rows in rankings.read(evaluation, filters):
         for row in rows.to_pylist():
             key = (row["user_id"], row["target_position"])
             found[key] = row["top_items"]

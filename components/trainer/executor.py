@@ -12,7 +12,8 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from components.periods import PERIODS, TRAIN, TRAIN_VALIDATION
+from components.artifact_files import TRAINING_FILE
+from components.periods import FIT_PERIODS, TRAIN, TRAIN_VALIDATION
 from components.trainer.config import TrainerConfig
 from components.trainer.devices import set_up_devices
 from components.trainer.hyperparameters import read_search
@@ -24,8 +25,6 @@ from models.fitting.fit import FitResult, Period, select_and_refit
 from models.settings import from_json, to_json, with_values
 from serving import custom_ops
 from serving.export import export_saved_model
-
-TRAINING_FILE = "training.json"
 
 
 class Executor(base_executor.BaseExecutor):
@@ -58,7 +57,7 @@ class Executor(base_executor.BaseExecutor):
                 config.training.filter_seen,
                 config.model.has_graph,
             )
-            for period in PERIODS
+            for period in FIT_PERIODS
         }
         job = digest(
             to_json(config),

@@ -20,7 +20,7 @@ from components.graph_builder.build import build_graphs
 from components.graph_builder.config import GraphConfig
 from components.graph_builder.reader import read_graph
 from components.histories import Histories
-from components.periods import PERIODS
+from components.periods import FIT_PERIODS
 from components.splits import SplitConfig
 from components.transform import preprocessing
 from components.transform.vocabularies import read_item_ids, read_user_ids
@@ -127,7 +127,7 @@ def graphs(
             config,
             split,
         )
-    return {period: read_graph(directory, period) for period in PERIODS}
+    return {period: read_graph(directory, period) for period in FIT_PERIODS}
 
 
 def _encode(

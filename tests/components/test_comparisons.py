@@ -17,10 +17,11 @@ from components.ranking_evaluator import (
     slices,
 )
 from components.ranking_evaluator.config import BASELINES, EvaluationConfig
+from components.ranking_evaluator.exported_model import ModelAnswerError
 from components.ranking_evaluator.measures import Rankings
-from components.ranking_evaluator.served_model import ModelAnswerError
 from components.targets import RULES, select_targets
 from models.metrics.ranking import UNRANKED
+from serving import assets_extra
 from serving.export import ITEM_IDS_ASSET
 from tests.components import test_ranking_evaluator as evaluator
 from tests.components.test_baselines_of_histories import SPLIT, random_log
@@ -227,7 +228,7 @@ def save_other(folder, items=b"abcde", **facts):
     (folder / "assets").mkdir(exist_ok=True)
     (folder / compared.ITEM_IDS).write_bytes(lines)
     (folder / "assets.extra").mkdir()
-    (folder / compared.FACTS).write_text(json.dumps(facts))
+    (folder / assets_extra.MODEL_FILE).write_text(json.dumps(facts))
     return str(folder)
 
 

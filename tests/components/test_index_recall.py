@@ -6,7 +6,7 @@ import pytest
 from components.histories import Histories
 from components.ranking_evaluator import index_recall
 from components.ranking_evaluator.config import EvaluationConfig
-from components.ranking_evaluator.served_model import ServedModel
+from components.ranking_evaluator.exported_model import ExportedModel
 from components.targets import select_targets
 from tests.serving.catalogue import make_catalogue
 
@@ -101,11 +101,11 @@ def test_exact_answers_are_all_found(directory, catalogue, test, claimed, seen):
 @pytest.fixture
 def answering(monkeypatch):
     """Puts another `recommend` before the model's, which it is handed."""
-    recommend = ServedModel.recommend
+    recommend = ExportedModel.recommend
 
     def replace(other):
         monkeypatch.setattr(
-            ServedModel,
+            ExportedModel,
             "recommend",
             lambda model, *request: other(
                 lambda *changed: recommend(model, *changed), *request

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from components.graph_builder.config import GraphConfig
-from components.periods import PERIODS, fit_windows
+from components.periods import FIT_PERIODS, fit_windows
 from components.splits import SplitConfig
 from components.transform import preprocessing
 from tests.components import helpers
@@ -108,7 +108,7 @@ def learned(log: Log, split: SplitConfig, directory) -> dict:
             "examples": examples(data.histories, split, period),
             "graph": graph_columns(graphs[period]),
         }
-        for period in PERIODS
+        for period in FIT_PERIODS
     } | {"test_cut": data.histories.test_cut}
 
 
@@ -151,7 +151,7 @@ def strict(tmp_path_factory):
 
 def test_the_log_has_what_could_leak(strict):
     # Users and items of each period, so that the tests below can fail.
-    first, second = (strict[period] for period in PERIODS)
+    first, second = (strict[period] for period in FIT_PERIODS)
     for kind in ("items", "users"):
         assert 0 < len(first[kind]) < len(second[kind])
     assert first["examples"] != second["examples"]
@@ -185,7 +185,7 @@ def test_later_and_other_events_after_quantile_cuts_change_nothing(tmp_path):
     log = moved_later(a_log(), before["test_cut"], END)
     after = learned(log, QUANTILES, tmp_path / "after")
     assert log != a_log()
-    for period in PERIODS:
+    for period in FIT_PERIODS:
         assert after[period] == before[period]
 
 
@@ -275,7 +275,7 @@ def test_leave_one_out_learns_from_events_after_a_test_event(tmp_path):
     )
     before = learned(log, leaking, tmp_path / "before")
     after = learned(future, leaking, tmp_path / "after")
-    for period in PERIODS:
+    for period in FIT_PERIODS:
         assert b"z" in after[period]["items"]
         assert after[period] != before[period]
     # A cut in time before the target keeps the same events out.

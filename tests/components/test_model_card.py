@@ -9,13 +9,9 @@ import pytest
 import tensorflow as tf
 from markdown_it import MarkdownIt
 
-from components.artifacts import MODEL_CARD_FILE
-from components.ranking_evaluator import (
-    card_limits,
-    card_sections,
-    card_text,
-)
-from components.ranking_evaluator.card_text import Section
+from components.artifact_files import MODEL_CARD_FILE
+from components.ranking_evaluator.model_card import limits, markdown, sections
+from components.ranking_evaluator.model_card.markdown import Section
 from tests.components import test_ranking_evaluator as evaluator
 
 artifacts = evaluator.artifacts
@@ -26,7 +22,7 @@ def test_markdown_is_what_a_parser_reads_as_the_card():
         Section("One", ["Some <b> *text* of item_1."], items=["a|b", "c"]),
         Section("Two", (), ("", "K"), [["x|y_z", "1"], ["`w`", "2"]]),
     ]
-    text = card_text.to_markdown("Card of a_b", card)
+    text = markdown.to_markdown("Card of a_b", card)
     page = MarkdownIt("commonmark").enable("table").render(text)
     plain = re.sub(r"<[^>]+>", " ", page)
     assert page.count("<h2>") == 2 and page.count("<li>") == 2
@@ -87,7 +83,7 @@ def test_the_card_says_when_the_graph_recommends_too():
     def said(weight):
         config = {**towers, "warm_graph_weight": weight}
         training = {"model": config}
-        return card_sections.model(training, evaluation, "d").paragraphs[0]
+        return sections.model(training, evaluation, "d").paragraphs[0]
 
     assert "beside it with weight 0.5, from the same history" in said(0.5)
     assert "beside it" not in said(0.0)
@@ -116,7 +112,7 @@ def test_limits_are_found_in_the_numbers():
         },
     }
     settings = {"targets": ["last"], "cutoffs": [10, 100]}
-    found = card_limits.limits(evaluation, {"warnings": ["w"]}, settings)
+    found = limits.limits(evaluation, {"warnings": ["w"]}, settings)
     assert "12.5 % of the targets" in found[0]
     assert "g60 (10.00 against 20.00 %, 60 users)" in found[1]
     assert "g70" not in found[1] and "g20" not in found[1]
@@ -125,7 +121,7 @@ def test_limits_are_found_in_the_numbers():
         "best_baseline": None,
         "splits": {"test": {"cold_target_share": {"last": 0.0}}},
     }
-    rest = card_limits.limits(nothing, {"warnings": []}, settings)
+    rest = limits.limits(nothing, {"warnings": []}, settings)
     assert rest == found[3:] and len(rest) == 3
 
 

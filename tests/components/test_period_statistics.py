@@ -15,14 +15,15 @@ import tensorflow_data_validation as tfdv
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.event_parts import PERIODS
 from components.histories import parse_histories
 from components.period_statistics import counts as counting
 from components.period_statistics import (
     drift,
+    drift_json,
     events,
     features,
     numbers,
-    report,
 )
 from components.period_statistics.build import (
     STATISTICS_FILE,
@@ -30,7 +31,7 @@ from components.period_statistics.build import (
     tfdv_options,
 )
 from components.period_statistics.config import DriftConfig
-from components.ranking_evaluator import drift_section
+from components.ranking_evaluator.report import drift_section
 from models.settings import to_json
 
 DAY = events.DAY_SECONDS
@@ -103,8 +104,8 @@ def drift_of(histories, statistics=None, config=NEVER):
     counts = counting.merge([counting.count(histories, rows)])
     items = features.make_items(counts["items"])
     days = counting.add_up_days([features.split_rows(rows, items)[1]])
-    nothing = dict.fromkeys(events.PERIODS, drift.Statistics())
-    return report.make(counts, days, statistics or nothing, config)
+    nothing = dict.fromkeys(PERIODS, drift.Statistics())
+    return drift_json.make(counts, days, statistics or nothing, config)
 
 
 def write(directory, log, cuts=CUTS, shards=1):
@@ -120,7 +121,7 @@ def write(directory, log, cuts=CUTS, shards=1):
 def run(directory, log, config=None, cuts=CUTS, shards=1, **arguments):
     """The Beam pipeline; returns drift.json and TFDV's statistics."""
     write(directory / "examples", log, cuts, shards)
-    folders = {p: str(directory / f"Split-{p}") for p in events.PERIODS}
+    folders = {p: str(directory / f"Split-{p}") for p in PERIODS}
     with beam.Pipeline() as pipeline:
         build_statistics(
             pipeline,
@@ -164,7 +165,7 @@ def frame(log, cuts=CUTS):
         columns=["user", "item", "time"],
     )
     edges = [-np.inf, *(START + s for s in cuts), np.inf]
-    rows["period"] = pd.cut(rows.time, edges, labels=events.PERIODS)
+    rows["period"] = pd.cut(rows.time, edges, labels=PERIODS)
     rows["gap"] = rows.groupby("user").time.diff()
     return rows
 
@@ -220,7 +221,7 @@ def test_gap_buckets_begin_at_their_names():
 
 def test_numbers_by_hand():
     found = drift_of(histories_of(LOG))
-    train, validation, test = (found["periods"][p] for p in events.PERIODS)
+    train, validation, test = (found["periods"][p] for p in PERIODS)
     assert [p["events"] for p in (train, validation, test)] == [4, 3, 5]
     assert [p["users"] for p in (train, validation, test)] == [2, 2, 4]
     assert [p["items"] for p in (train, validation, test)] == [2, 2, 4]
@@ -266,7 +267,7 @@ def test_numbers_agree_with_pandas(seed):
     log = random_log(seed)
     found, rows = drift_of(histories_of(log)), frame(log)
     seen_users, seen_items = set(), set()
-    for period in events.PERIODS:
+    for period in PERIODS:
         part = rows[rows.period == period]
         values = found["periods"][period]
         assert values["events"] == len(part)
@@ -419,7 +420,7 @@ def values_of(content, name):
 def shares_of(column, periods):
     """Shares of each value in train, validation and test."""
     table = pd.crosstab(column, periods)
-    return [(table / table.sum())[period] for period in events.PERIODS]
+    return [(table / table.sum())[period] for period in PERIODS]
 
 
 def test_l_infinity_is_the_largest_change_of_a_share(random_run):
@@ -470,7 +471,7 @@ def test_jensen_shannon_of_percentiles_is_scipys():
             pd.DataFrame({"popularity": sample.astype(np.float32)}),
             tfdv_options(),
         )
-        for period, sample in zip(events.PERIODS, samples, strict=True)
+        for period, sample in zip(PERIODS, samples, strict=True)
     }
     edges = np.linspace(0, 100, 51)
     train, *others = (np.histogram(s, edges)[0] for s in samples)
@@ -491,7 +492,7 @@ def test_jensen_shannon_of_percentiles_is_scipys():
 
 def test_statistics_describe_one_row_per_event(random_run):
     rows, periods = random_run.rows, random_run.content["periods"]
-    for period in events.PERIODS:
+    for period in PERIODS:
         statistics = random_run.statistics[period]
         part = rows[rows.period == period]
         (dataset,) = statistics.datasets
@@ -546,7 +547,7 @@ def test_empty_periods_are_not_compared(log, cuts, empty, tmp_path):
     compared = {c["to"] for c in found["comparisons"]}
     expected = {"validation", "test"} - set(empty)
     assert compared == (set() if "train" in empty else expected)
-    for period in events.PERIODS:
+    for period in PERIODS:
         number = sum(d.num_examples for d in statistics[period].datasets)
         assert (number == 0) == (period in empty)
     assert_readable(found, cuts, empty)
@@ -572,13 +573,13 @@ def assert_readable(found, cuts, empty):
     for period, values in found["periods"].items():
         assert (values["events"] == 0) == (period in empty)
     section = drift_section.section(
-        json.loads(report.to_json(found)),
+        json.loads(drift_json.to_json(found)),
         {"validation_cut": START + cuts[0], "test_cut": START + cuts[1]},
     )
     for period in empty:
         assert f"no {period}" in section["headline"].lower()
     columns = zip(*(cells for _, cells in section["table"]), strict=True)
-    for period, column in zip(events.PERIODS, columns, strict=True):
+    for period, column in zip(PERIODS, columns, strict=True):
         assert (column[0] == "0") == (period in empty)
         assert not any("nan" in cell for cell in column)
     drawn = " ".join(figure["caption"] for figure in section["figures"])
@@ -608,7 +609,7 @@ def test_sentences_say_feature_distance_threshold_and_what_changed():
     # Train a 3/4 and b 1/4; test a, c, d 1/5 each and e 2/5.
     log, values = LOG, {}
     table = pd.crosstab(frame(log)["item"], frame(log)["period"])
-    for period in events.PERIODS:
+    for period in PERIODS:
         column = pa.array(
             [[i.encode()] for i, n in table[period].items() for _ in range(n)]
         )
@@ -666,9 +667,9 @@ def test_artifact_is_what_tfx_reads_and_fail_stops_the_run(tmp_path):
     from components.period_statistics.executor import DriftError, judge
 
     artifact, error = execute(tmp_path, DriftConfig(fail=True))
-    assert json.loads(artifact.split_names) == list(events.PERIODS)
+    assert json.loads(artifact.split_names) == list(PERIODS)
     assert artifact.span == 7
-    for period, number in zip(events.PERIODS, (4, 3, 5), strict=True):
+    for period, number in zip(PERIODS, (4, 3, 5), strict=True):
         view = stats_artifact_utils.load_statistics(artifact, period)
         (dataset,) = view.proto().datasets
         assert dataset.num_examples == number
@@ -746,7 +747,7 @@ def test_pictures_hold_every_event_and_item_once(random_run):
     data, rows = random_run.content["pictures"], random_run.rows
     day = rows["time"] // DAY
     assert data["activity"]["width"] == 1
-    for period in events.PERIODS:
+    for period in PERIODS:
         expected = day[rows.period == period].value_counts()
         found = dict(
             zip(

@@ -24,13 +24,13 @@ import components
 from components.artifacts import DeadLetters
 from components.batch_scoring.scoring import write_shards
 from components.batch_scoring.shards import Job
+from components.event_parts import PERIODS
 from components.graph_builder.build import build_graphs
 from components.graph_builder.config import GraphConfig
 from components.history_example_gen import executor as history_executor
 from components.history_example_gen.config import KeepConfig, LogsConfig
 from components.period_statistics.build import build_statistics
 from components.period_statistics.config import DriftConfig
-from components.period_statistics.events import PERIODS
 from components.ranking_evaluator import ranking
 from components.ranking_evaluator.config import EvaluationConfig
 from components.splits import SplitConfig

@@ -8,14 +8,13 @@ import pytest
 import tensorflow as tf
 
 from components import histories as histories_lib
-from components import splits
+from components import model_requests, raw_ids, splits
 from components.ranking_evaluator import (
     baselines,
     blessing,
-    examples,
+    exported_model,
     measures,
     ranking,
-    served_model,
     words,
 )
 from components.ranking_evaluator.config import (
@@ -23,6 +22,7 @@ from components.ranking_evaluator.config import (
     EvaluationConfig,
     ThresholdConfig,
 )
+from components.ranking_evaluator.report import examples
 from components.targets import Targets, select_targets
 from models.baselines.popularity import MostPopular
 from models.metrics.ranking import UNRANKED
@@ -147,8 +147,8 @@ def _requests(histories, users, ends, newest_known):
     requests = np.arange(len(users))
     ends = np.array(ends)
     chosen = Targets(np.array(users), ends, requests, ends)
-    first = ranking.first_events(histories)
-    return ranking.requests(histories, first, chosen, newest_known)
+    first = model_requests.first_events(histories)
+    return model_requests.build(histories, first, chosen, newest_known)
 
 
 def test_requests_hold_what_lies_before_the_target(histories):
@@ -171,9 +171,9 @@ def test_requests_are_cut_by_known_items_only(histories):
 
 
 def test_padding_comes_before_the_history():
-    padded = served_model.padded([[b"a", b"b"], [], [b"c"]])
+    padded = raw_ids.padded([[b"a", b"b"], [], [b"c"]])
     assert padded.tolist() == [[b"a", b"b"], [b"", b""], [b"", b"c"]]
-    assert served_model.padded([[], []]).tolist() == [[b""], [b""]]
+    assert raw_ids.padded([[], []]).tolist() == [[b""], [b""]]
 
 
 def test_best_positions_keep_the_better_one():
@@ -200,20 +200,20 @@ def test_best_positions_keep_the_better_one():
     ],
 )
 def test_answers_that_cannot_be_measured_are_errors(tmp_path, fault, message):
-    model = served_model.ServedModel(_save(tmp_path, fault), CATALOGUE)
-    with pytest.raises(served_model.ModelAnswerError, match=message):
+    model = exported_model.ExportedModel(_save(tmp_path, fault), CATALOGUE)
+    with pytest.raises(exported_model.ModelAnswerError, match=message):
         model.recommend([[b"a"]], [[b"e"]], 4)
 
 
 def test_model_without_the_signature_is_named(tmp_path):
     module = StandIn()
     tf.saved_model.save(module, str(tmp_path), signatures={})
-    with pytest.raises(served_model.ModelAnswerError, match="`recommend`"):
-        served_model.ServedModel(str(tmp_path), CATALOGUE)
+    with pytest.raises(exported_model.ModelAnswerError, match="`recommend`"):
+        exported_model.ExportedModel(str(tmp_path), CATALOGUE)
 
 
 def test_fewer_items_than_asked_for_is_right_when_no_more_exist(tmp_path):
-    model = served_model.ServedModel(_save(tmp_path), CATALOGUE)
+    model = exported_model.ExportedModel(_save(tmp_path), CATALOGUE)
     answers = model.recommend([[b"a"]], [[b"e", b"d", b"x"]], 4)
     assert [i for i in answers[0] if i] == [b"a", b"c", b"b"]
 
@@ -240,7 +240,7 @@ def test_exported_model_of_this_project_passes_the_checks(tmp_path):
         max_history=3,
         version_info={},
     )
-    model = served_model.ServedModel(str(tmp_path), CATALOGUE)
+    model = exported_model.ExportedModel(str(tmp_path), CATALOGUE)
     answers = model.recommend([[b"b", b"d"], []], [[], [b"e"]], 4)
     assert answers[0, 0] == b"d"  # the identity: its own item comes first
     assert answers[1].tolist() == [b"d", b"c", b"b", b"a"]

@@ -19,8 +19,8 @@ from tfx.components.pusher import executor as pusher
 from tfx.types import standard_artifacts
 from tfx.utils import path_utils
 
+from components import rankings
 from components.ranking_evaluator.config import EvaluationConfig
-from components.ranking_evaluator.ranking import RANKINGS_SCHEMA
 from components.serving_validator import checks
 from components.serving_validator.config import ServingValidationConfig
 from components.serving_validator.executor import Executor
@@ -110,7 +110,7 @@ def _write_rankings(directory, catalogue, histories):
             }
         )
     directory.mkdir(parents=True)
-    table = pa.Table.from_pylist(rows, RANKINGS_SCHEMA)
+    table = pa.Table.from_pylist(rows, rankings.SCHEMA)
     pq.write_table(table, directory / "part.parquet")
     return rows
 
@@ -269,14 +269,14 @@ def test_evaluation_of_another_run_is_an_error(inputs, tmp_path):
     (tmp_path / "evaluation" / "rankings").mkdir(parents=True)
     kept = [row for row in rows if row["user_id"] != "u03"]
     pq.write_table(
-        pa.Table.from_pylist(kept, RANKINGS_SCHEMA),
+        pa.Table.from_pylist(kept, rankings.SCHEMA),
         tmp_path / "evaluation/rankings/part.parquet",
     )
     with pytest.raises(ValueError, match="no ranking for user 'u03'"):
         _validate({**artifacts, "evaluation": other}, tmp_path / "blessing")
 
 
-class Answers(checks.ServedModel):
+class Answers(checks.ServerProbe):
     """Answers this ranking, whatever is asked."""
 
     def __init__(self, ranking):

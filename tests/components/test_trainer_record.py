@@ -14,9 +14,10 @@ def test_training_json_holds_the_plan_that_the_report_shows(
     eager,  # noqa: F811
     warmup,
 ):
-    from components.ranking_evaluator.training_section import section
+    from components.artifact_files import TRAINING_FILE
+    from components.ranking_evaluator.report.training_section import section
     from components.trainer.config import TrainerConfig
-    from components.trainer.executor import TRAINING_FILE, _write_training
+    from components.trainer.executor import _write_training
 
     model, training = helpers.settings_of(warmup)
     selection, refit = helpers.both_fits(model, training)

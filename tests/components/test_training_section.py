@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from components.ranking_evaluator import training_plots
-from components.ranking_evaluator.training_section import section
+from components.ranking_evaluator.report import training_plots
+from components.ranking_evaluator.report.training_section import section
 
 
 def _group(name, parameters, rate=None, last=None):

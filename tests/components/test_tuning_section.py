@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from components.ranking_evaluator import tuning_section
+from components.ranking_evaluator.report import tuning_section
 from components.trainer.hyperparameters import (
     FILE,
     read_search,

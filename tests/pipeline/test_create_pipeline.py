@@ -198,27 +198,31 @@ def test_new_log_files_make_a_new_run():
     [
         (
             "models/fitting/fit.py",
-            {"Trainer", "RankingEvaluator", "ServingValidator"},
+            {"Trainer", "RankingEvaluator"},
         ),
         (
             "serving/export.py",
-            {"Trainer", "RankingEvaluator", "ServingValidator"},
+            {
+                "Trainer",
+                "RankingEvaluator",
+                "ModelCardWriter",
+                "ServingValidator",
+            },
+        ),
+        ("components/ranking_evaluator/executor.py", {"RankingEvaluator"}),
+        (
+            "components/ranking_evaluator/report/templates/report.html.j2",
+            {"RankingEvaluator"},
         ),
         (
-            "components/ranking_evaluator/executor.py",
-            {"RankingEvaluator", "ServingValidator"},
+            "components/ranking_evaluator/model_card/sections.py",
+            {"RankingEvaluator"},
         ),
         ("components/serving_validator/checks.py", {"ServingValidator"}),
         ("components/period_statistics/drift.py", {"PeriodStatistics"}),
         (
             "components/transform/preprocessing.py",
-            {
-                "Transform",
-                "GraphBuilder",
-                "Trainer",
-                "RankingEvaluator",
-                "ServingValidator",
-            },
+            {"Transform", "GraphBuilder", "Trainer", "RankingEvaluator"},
         ),
         (
             "components/splits.py",

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from components.batch_scoring import scoring, shards
-from components.ranking_evaluator.served_model import ServedModel
+from components.ranking_evaluator.exported_model import ExportedModel
 from components.trainer.config import TrainerConfig
 from components.trainer.executor import Executor
 from models.settings import to_json
@@ -420,7 +420,7 @@ def claim(directory, index):
 
 def loaders(directory):
     yield lambda: custom_ops.register(directory)
-    yield lambda: ServedModel(directory, [])
+    yield lambda: ExportedModel(directory, [])
     job = shards.Job(model=directory, k=1, exclude_history=False, batch_size=1)
     yield scoring.WriteShard("nowhere", job).setup
 

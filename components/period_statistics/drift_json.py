@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from components.event_parts import PERIODS
 from components.period_statistics import drift, numbers, pictures
 from components.period_statistics import events as ev
 from components.period_statistics.config import DriftConfig
 from components.period_statistics.counts import Counts
 from components.period_statistics.features import Items, make_items
-
-DRIFT_FILE = "drift.json"
 
 
 def make(
@@ -44,7 +43,7 @@ def make(
         name: numbers.popularity_shift(
             items.counts[:, ev.TRAIN], items.counts[:, period]
         )
-        for period, name in enumerate(ev.PERIODS)
+        for period, name in enumerate(PERIODS)
         if period != ev.TRAIN
         and items.counts[:, ev.TRAIN].any()
         and items.counts[:, period].any()
@@ -56,7 +55,7 @@ def make(
     return {
         "periods": {
             name: numbers.period_numbers(counts, items, period)
-            for period, name in enumerate(ev.PERIODS)
+            for period, name in enumerate(PERIODS)
         },
         "popularity_shift": shift,
         "comparisons": comparisons,
@@ -82,7 +81,7 @@ def _detail(
     if name == "item_id":
         chance = shift[period]["by_chance"]["l_infinity"]
         before, after = (
-            items.counts[:, ev.PERIODS.index(p)] for p in ("train", period)
+            items.counts[:, PERIODS.index(p)] for p in ("train", period)
         )
         text = _most_changed(
             before / before.sum(),
@@ -96,7 +95,7 @@ def _detail(
         known = items.counts[:, ev.TRAIN] > 0
         ranks, counts = items.popularity[known], items.counts[known]
         before, after = (
-            np.average(ranks, weights=counts[:, ev.PERIODS.index(p)])
+            np.average(ranks, weights=counts[:, PERIODS.index(p)])
             for p in ("train", period)
         )
         return f"mean percentile from {before:.3g} to {after:.3g}"

@@ -7,17 +7,17 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import tensorflow as tf
 
+from components.raw_ids import PAD, padded
 from serving import custom_ops
 
 SIGNATURE = "recommend"
-PAD = b""
 
 
 class ModelAnswerError(ValueError):
     """The model's answers cannot be measured: NaN, too few, repeated."""
 
 
-class ServedModel:
+class ExportedModel:
     """A SavedModel behind its own `recommend` signature, as it is served."""
 
     def __init__(self, directory: str, catalogue: Collection[bytes]) -> None:
@@ -123,13 +123,3 @@ class ServedModel:
                 f"{len(answer)} items are recommended where {k} were asked "
                 f"for and {available} are available."
             )
-
-
-def padded(rows: Sequence[Sequence[bytes]]) -> np.ndarray:
-    """[len(rows), longest, at least 1] bytes objects, b"" before each row."""
-    width = max((len(row) for row in rows), default=0)
-    result = np.full((len(rows), max(width, 1)), PAD, object)
-    for position, row in enumerate(rows):
-        if len(row):
-            result[position, -len(row) :] = row
-    return result

@@ -9,7 +9,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from components.ranking_evaluator.plots import STYLE, to_svg
+from components.ranking_evaluator.report.plots import STYLE, to_svg
 
 # Parts of the loss in the order of eq. 5, then the gradient.
 _COLORS = {

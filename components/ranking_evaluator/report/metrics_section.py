@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from components.ranking_evaluator.blessing import metric_label
-from components.ranking_evaluator.words import name_of, percent
+from components.ranking_evaluator.words import metric_label, name_of, percent
 from components.targets import label
 
 

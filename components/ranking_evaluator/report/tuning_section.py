@@ -8,7 +8,7 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from components.ranking_evaluator.plots import STYLE, to_svg
+from components.ranking_evaluator.report.plots import STYLE, to_svg
 
 _TRIAL, _BEST = "#3b82c4", "#d9730d"
 _SHOWN = 5

@@ -12,9 +12,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from components.ranking_evaluator.plots import INK, STYLE, to_svg
+from components.event_parts import PERIODS
+from components.ranking_evaluator.report.plots import INK, STYLE, to_svg
 
-PERIODS = ("train", "validation", "test")
 _COLORS = {"train": "#3b82c4", "validation": "#d9730d", "test": "#2b9a66"}
 _BOTH = "#8a8f98"
 _ITEMS, _USERS = "#b3568f", "#7a6fd0"

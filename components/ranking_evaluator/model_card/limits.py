@@ -6,20 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.ranking_evaluator.config import MODEL
-from components.ranking_evaluator.words import name_of, percent
+from components.ranking_evaluator.words import SLICES, name_of, percent
 from components.splits import LEAK_WARNING
 from components.targets import label
 
 # Fewer users say nothing about a slice.
 _LEAST_USERS = 50
-
-SLICES = {
-    "history_length": "events in the history",
-    "users": "kind of user",
-    "target_popularity": "popularity of the target",
-    "items": "kind of target item",
-    "days_since_cut": "days since the cut",
-}
 
 
 def limits(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from components.ranking_evaluator import drift_plots
+from components.event_parts import PERIODS
+from components.ranking_evaluator.report import drift_plots
 
 _DAY_SECONDS = 86_400
 _ABSENT = "–"
@@ -59,10 +60,8 @@ def _verdict(comparison: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _table(drift: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
-    periods = [drift["periods"][name] for name in drift_plots.PERIODS]
-    shifts = [
-        drift["popularity_shift"].get(name) for name in drift_plots.PERIODS
-    ]
+    periods = [drift["periods"][name] for name in PERIODS]
+    shifts = [drift["popularity_shift"].get(name) for name in PERIODS]
 
     def row(label: str, values: list[Any], text: Callable[[Any], str]) -> Any:
         cells = [_ABSENT if v is None else text(v) for v in values]
@@ -177,7 +176,7 @@ def _popularity_caption(shift: Mapping[str, Any]) -> str:
 def _gap_caption(periods: Mapping[str, Any]) -> str:
     medians = ", ".join(
         f"{name} {duration(periods[name]['gap_days']['p50'])}"
-        for name in drift_plots.PERIODS
+        for name in PERIODS
         if periods[name]["gap_days"]["p50"] is not None
     )
     return (

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from components.ranking_evaluator.blessing import metric_label
-from components.ranking_evaluator.card_text import Section
-from components.ranking_evaluator.words import date, name_of, percent, signed
+from components.ranking_evaluator.model_card.markdown import Section
+from components.ranking_evaluator.words import (
+    date,
+    metric_label,
+    name_of,
+    percent,
+    signed,
+)
 from components.splits import LEAK_WARNING
 from components.targets import label
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from components.ranking_evaluator import evidence_plots
-from components.ranking_evaluator.blessing import metric_label
-from components.ranking_evaluator.card_limits import SLICES
 from components.ranking_evaluator.config import MODEL
-from components.ranking_evaluator.words import date, name_of, percent, signed
+from components.ranking_evaluator.report import evidence_plots
+from components.ranking_evaluator.words import (
+    SLICES,
+    date,
+    metric_label,
+    name_of,
+    percent,
+    signed,
+)
 
 
 def section(

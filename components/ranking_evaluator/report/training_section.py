@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.ranking_evaluator import plots, training_plots
+from components.ranking_evaluator.report import plots, training_plots
 from models.fitting.parameter_groups import NAMES
 from models.fitting.schedule import GRAPH, JOINT, WARMUP
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from components.histories import Histories
 from components.ranking_evaluator.measures import Rankings, Universe
-from components.ranking_evaluator.ranking import text
+from components.raw_ids import text
 from components.targets import Targets
 
 NUM_EXAMPLES = 10

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import platform
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jinja2
 
-from components.ranking_evaluator import (
+from components.ranking_evaluator import index_recall
+from components.ranking_evaluator.findings import Findings
+from components.ranking_evaluator.model_card.markdown import Section
+from components.ranking_evaluator.report import (
     drift_section,
     evidence_section,
-    index_recall,
     metrics_section,
     training_section,
     tuning_section,
 )
-from components.ranking_evaluator.blessing import metric_label
-from components.ranking_evaluator.card_text import Section
 from components.ranking_evaluator.words import (
     date,
+    metric_label,
     name_of,
     percent,
     signed,
@@ -31,40 +30,12 @@ from components.targets import label
 
 _TEMPLATES = os.path.join(os.path.dirname(__file__), "templates")
 
-_PACKAGES = (
-    "tfx",
-    "tensorflow",
-    "tf-keras",
-    "tensorflow-gnn",
-    "tensorflow-recommenders",
-    "apache-beam",
-    "numpy",
-    "scipy",
-    "implicit",
-)
 
-
-def render(
-    evaluation: Mapping[str, Any],
-    training: Mapping[str, Any],
-    ingest: Mapping[str, Any],
-    drift: Mapping[str, Any],
-    examples: Sequence[Mapping[str, Any]],
-    dataset: str,
-    configuration: Mapping[str, Any],
-    card: Sequence[Section],
-) -> str:
+def render(found: Findings, card: Sequence[Section]) -> str:
     """Renders the report.
 
     Args:
-        evaluation: content of metrics.json.
-        training: content of the Trainer's training.json.
-        ingest: content of HistoryExampleGen's ingest.json.
-        drift: content of PeriodStatistics' drift.json.
-        examples: test users, from `examples.choose`.
-        dataset: name for the title.
-        configuration: `evaluation`, `split`, `model` and `training`
-            settings, nested mappings.
+        found: what it shows.
         card: the model card.
 
     Returns:
@@ -77,11 +48,9 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    settings = configuration["evaluation"]
-    main = (settings["targets"][0], settings["seen_items"])
-    cutoff = min(settings["cutoffs"])
+    evaluation, main, cutoff = found.evaluation, found.main, found.cutoff
     return environment.get_template("report.html.j2").render(
-        dataset=dataset,
+        dataset=found.dataset,
         profile=evaluation["profile"],
         warning=LEAK_WARNING if evaluation["leaks_future"] else "",
         main=main,
@@ -91,34 +60,23 @@ def render(
         evidence=evidence_section.section(evaluation, main, cutoff),
         card=card,
         tables=metrics_section.tables(evaluation["metrics"], main),
-        training=training_section.section(training),
-        tuning=tuning_section.section(training.get("tuning")),
+        training=training_section.section(found.training),
+        tuning=tuning_section.section(found.training.get("tuning")),
         splits=_split_rows(evaluation["splits"]),
         cuts=_cuts(evaluation["splits"]),
         split_note=evaluation["splits"]["note"],
         excluded=evaluation["splits"]["excluded"],
         items=evaluation["splits"]["items"],
         targets=_target_rows(evaluation["splits"]["test"]),
-        cold_items=settings["cold_items"],
-        ingest=ingest,
-        drift=drift_section.section(drift, evaluation["splits"]),
-        examples=examples,
+        cold_items=found.settings["cold_items"],
+        ingest=found.ingest,
+        drift=drift_section.section(found.drift, evaluation["splits"]),
+        examples=found.examples,
         baseline_name=name_of(evaluation["best_baseline"] or ""),
-        longest=max(settings["cutoffs"]),
-        settings=list(_flatten(configuration)),
-        versions=versions(),
+        longest=max(found.settings["cutoffs"]),
+        settings=list(_flatten(found.configuration)),
+        versions=found.versions,
     )
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide the numbers."""
-    found = {"Python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _headline(

@@ -8,7 +8,7 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from components.ranking_evaluator.plots import INK, STYLE, to_svg
+from components.ranking_evaluator.report.plots import INK, STYLE, to_svg
 
 _MODEL, _RIVAL, _WORSE = "#3b82c4", "#d9730d", "#c2413a"
 _SAME = "#8a8f98"

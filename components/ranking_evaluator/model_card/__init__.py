@@ -1,0 +1,1 @@
+"""The text of the model card, which the report shows and the model carries."""
