@@ -17,7 +17,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from serving import model_config
 from serving.client import connect
-from serving.flags import ConfigError
+from serving.config_error import ConfigError
 from serving.servables import SAVED_MODEL_FILE
 from serving.version_manager import find_versions
 

@@ -16,7 +16,7 @@ from tensorflow_serving.apis import get_model_status_pb2, model_pb2
 
 from serving.background import run_beside_requests
 from serving.errors import invalid, not_found
-from serving.model_config import ServedModel
+from serving.model_config import ModelEntry
 from serving.servables import SAVED_MODEL_FILE, Servable
 
 _State: TypeAlias = get_model_status_pb2.ModelVersionStatus
@@ -40,7 +40,7 @@ class VersionManager:
             folder; runs in a thread.
     """
 
-    def __init__(self, model: ServedModel, load: Loader) -> None:
+    def __init__(self, model: ModelEntry, load: Loader) -> None:
         self.model = model
         self.labels: dict[str, int] = {}
         self._load_now = load

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 import grpc
 
-from serving.flags import ConfigError
+from serving.config_error import ConfigError
 
 
 class VersionsError(Exception):

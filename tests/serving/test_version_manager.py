@@ -11,7 +11,7 @@ from tensorflow_serving.apis import get_model_status_pb2, model_pb2
 from serving import model_config
 from serving.background import NICENESS
 from serving.errors import ServingError
-from serving.model_config import ServedModel, VersionPolicy
+from serving.model_config import ModelEntry, VersionPolicy
 from serving.model_manager import ModelManager
 from serving.version_manager import VersionManager
 
@@ -49,9 +49,7 @@ def manager(tmp_path, monkeypatch):
     monkeypatch.setattr(FakeServable, "warmed", [])
 
     def make(policy=NEWEST, load=_load):
-        return VersionManager(
-            ServedModel("create", str(tmp_path), policy), load
-        )
+        return VersionManager(ModelEntry("create", str(tmp_path), policy), load)
 
     return make
 
@@ -173,7 +171,7 @@ def test_labels_and_reload(tmp_path):
     async def scenario():
         for version in ("1", "2"):
             _write(tmp_path, version)
-        model = ServedModel(
+        model = ModelEntry(
             "create",
             str(tmp_path),
             VersionPolicy(num_versions=None),
@@ -208,7 +206,7 @@ def test_labels_and_reload(tmp_path):
 def test_any_label_may_name_a_version_to_come_but_not_move_there(tmp_path):
     async def scenario():
         _write(tmp_path, "1")
-        model = ServedModel("create", str(tmp_path), labels={"next": 2})
+        model = ModelEntry("create", str(tmp_path), labels={"next": 2})
         models = ModelManager([model], _load, any_label=True)
         await models.watch(0)
         with pytest.raises(ServingError, match=r"Specific\(create, 2\)"):
@@ -228,7 +226,7 @@ def test_reload_adds_and_removes_models_or_changes_nothing(tmp_path):
         _write(tmp_path / "a", "1")
         _write(tmp_path / "b", "3")
         a, b, empty = (
-            ServedModel(name, str(tmp_path / name))
+            ModelEntry(name, str(tmp_path / name))
             for name in ("a", "b", "empty")
         )
         models = ModelManager([a], _load, any_label=False)
@@ -250,7 +248,7 @@ def test_reload_adds_and_removes_models_or_changes_nothing(tmp_path):
 
 def test_watching_survives_a_folder_that_is_away(tmp_path):
     async def scenario():
-        model = ServedModel("create", str(tmp_path / "away"))
+        model = ModelEntry("create", str(tmp_path / "away"))
         models = ModelManager([model], _load, any_label=False)
         task = asyncio.create_task(models.watch(0.01))
         await asyncio.sleep(0.1)
