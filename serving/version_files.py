@@ -15,11 +15,10 @@ from tensorflow_serving.apis import (
 )
 from tensorflow_serving.config import model_server_config_pb2
 
-from serving import model_config
+from serving import model_config, version_folders
 from serving.client import connect
 from serving.config_error import ConfigError
-from serving.servables import SAVED_MODEL_FILE
-from serving.version_manager import find_versions
+from serving.version_folders import SAVED_MODEL_FILE
 
 _GONE = get_model_status_pb2.ModelVersionStatus.END
 
@@ -32,7 +31,7 @@ def find(directory: str) -> list[tuple[int, str]]:
     """
     if not tf.io.gfile.isdir(directory):
         raise FileNotFoundError(f"There is no folder {directory}.")
-    return sorted(find_versions(directory).items())
+    return list(version_folders.find(directory).items())
 
 
 def describe(path: str) -> str:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import re
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
@@ -14,10 +13,11 @@ import grpc
 import tensorflow as tf
 from tensorflow_serving.apis import get_model_status_pb2, model_pb2
 
+from serving import version_folders
 from serving.background import run_beside_requests
 from serving.errors import invalid, not_found
 from serving.model_config import ModelEntry
-from serving.servables import SAVED_MODEL_FILE, Servable
+from serving.servables import Servable
 
 _State: TypeAlias = get_model_status_pb2.ModelVersionStatus
 _Fingerprint = tuple[tuple[str, int, int], ...]
@@ -70,7 +70,9 @@ class VersionManager:
 
     async def poll(self) -> None:
         """Looks once, loads what is wanted, then lets go of the rest."""
-        found = await asyncio.to_thread(find_versions, self.model.base_path)
+        found = await asyncio.to_thread(
+            version_folders.find, self.model.base_path
+        )
         policy, wanted = self.model.policy, set[int]()
         for version in policy.candidates(found):
             if len(wanted) == policy.limit:
@@ -202,19 +204,6 @@ class VersionManager:
             status.status.error_code = grpc.StatusCode.UNKNOWN.value[0]
             status.status.error_message = error
         self._states[version] = status
-
-
-def find_versions(base_path: str) -> dict[int, str]:
-    """Numbered folders that hold a SavedModel, by number."""
-    found = {}
-    for entry in tf.io.gfile.listdir(base_path):
-        name = entry.rstrip("/")  # Object stores mark folders that way.
-        path = os.path.join(base_path, name)
-        if re.fullmatch(r"[0-9]+", name) and tf.io.gfile.exists(
-            os.path.join(path, SAVED_MODEL_FILE)
-        ):
-            found[int(name)] = path
-    return found
 
 
 def _fingerprint(path: str) -> _Fingerprint:
