@@ -14,6 +14,8 @@ import re
 from typing import Any
 
 SAVED_MODEL_FILE = "saved_model.pb"
+# In a version that a rollback has copied: which one it is a copy of.
+COPY_OF_FILE = os.path.join("assets.extra", "copy_of.json")
 # The API's int64; TF Serving takes no folder with a higher number either.
 MAX_VERSION = 2**63 - 1
 

@@ -74,7 +74,10 @@ def pushed_version(model: str, base: str) -> str | None:
 
 
 def _digests(folder: str) -> dict[str, str]:
-    """Path in a folder -> SHA-256 of the file there."""
+    """Path in a folder -> SHA-256 of the file there.
+
+    Without the mark of a rollback: a copied version is the same model.
+    """
     found = {}
     for path, _, names in fileio.walk(folder):
         for name in names:
@@ -84,4 +87,5 @@ def _digests(folder: str) -> dict[str, str]:
                 while chunk := stream.read(_CHUNK_BYTES):
                     digest.update(chunk)
             found[os.path.relpath(file, folder)] = digest.hexdigest()
+    found.pop(version_folders.COPY_OF_FILE, None)
     return found

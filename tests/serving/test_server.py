@@ -225,7 +225,13 @@ def test_prune_keeps_what_a_server_serves(running, tmp_path, capsys):
     prune = ["prune", str(tmp_path), "--keep=2", "--target"]
     # One that cannot be asked may serve anything.
     assert versions.main([*prune, "127.0.0.1:1"]) == 1
-    assert "does not answer" in capsys.readouterr().err
+    assert "No server can be reached" in capsys.readouterr().err
+    # Nor is one that has the model under another name asked in vain.
+    assert versions.main([*prune, running.target, "--model_name=shop"]) == 1
+    error = capsys.readouterr().err
+    assert "'shop'" in error
+    assert "as --model_name" in error
+    assert len(list(tmp_path.iterdir())) == 4
     assert versions.main([*prune, running.target]) == 0  # It serves 1.
     assert sorted(p.name for p in tmp_path.iterdir()) == ["1", "3", "4"]
 
