@@ -9,6 +9,7 @@ TensorFlow is imported for URIs only, so that commands are quick.
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from typing import Any
@@ -18,6 +19,8 @@ SAVED_MODEL_FILE = "saved_model.pb"
 COPY_OF_FILE = os.path.join("assets.extra", "copy_of.json")
 # The API's int64; TF Serving takes no folder with a higher number either.
 MAX_VERSION = 2**63 - 1
+# Folders that a message names.
+_MOST_NAMED = 3
 
 
 class _LocalFiles:
@@ -62,6 +65,40 @@ def is_complete(path: str) -> bool:
     """Whether a folder holds a whole SavedModel."""
     exists: bool = _files(path).exists(os.path.join(path, SAVED_MODEL_FILE))
     return exists
+
+
+def why_none(directory: str) -> str:
+    """What there is instead in a folder without a complete version.
+
+    Returns:
+        Words that name the folder, and the one that may have been meant.
+    """
+    if not _files(directory).isdir(directory):
+        return f"there is no folder {directory}"
+    words = f"no numbered version in {directory}"
+    incomplete = [str(number) for number in _numbered(directory)]
+    if incomplete:
+        listed = ", ".join(incomplete[:_MOST_NAMED])
+        return f"{words}: {listed} without {SAVED_MODEL_FILE} (not yet there?)"
+    if is_complete(directory):
+        words += ", which is itself a SavedModel"
+    meant = _folders_with_versions_near(directory)
+    if meant:
+        return f"{words}; did you mean {' or '.join(meant)}?"
+    if is_complete(directory):
+        return f"{words}; its place is a folder such as {directory}/1"
+    return words
+
+
+def _folders_with_versions_near(directory: str) -> list[str]:
+    """The parent, for that was a version; folders inside, for it was theirs."""
+    if "://" in directory:
+        parent = directory.rstrip("/").rpartition("/")[0]
+    else:
+        parent = os.path.dirname(os.path.abspath(directory))
+    inside = (os.path.join(directory, name) for name in names_in(directory))
+    found = (path for path in (parent, *inside) if newest(path))
+    return list(itertools.islice(found, _MOST_NAMED))
 
 
 def names_in(directory: str) -> list[str]:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 
 import grpc
@@ -49,6 +49,7 @@ class VersionManager:
         self._retired: dict[int, Servable] = {}
         self._refused: dict[int, _Fingerprint] = {}
         self._states: dict[int, _State] = {}
+        self._warned_of_nothing = False
 
     @property
     def version(self) -> int | None:
@@ -73,6 +74,7 @@ class VersionManager:
         found = await asyncio.to_thread(
             version_folders.find, self.model.base_path
         )
+        await self._warn_where_nothing(found)
         policy, wanted = self.model.policy, set[int]()
         for version in policy.candidates(found):
             if len(wanted) == policy.limit:
@@ -82,6 +84,21 @@ class VersionManager:
         # Where nothing of what is wanted works, the others serve on.
         for version in self.versions - wanted if wanted else ():
             self._retire(version)
+
+    async def _warn_where_nothing(self, found: Mapping[int, str]) -> None:
+        """Says once what is wrong with a folder that holds no version."""
+        if found:
+            self._warned_of_nothing = False
+        elif not self._warned_of_nothing:
+            self._warned_of_nothing = True
+            logging.warning(
+                "%s: %s (serving: %s; looking on)",
+                self.model.name,
+                await asyncio.to_thread(
+                    version_folders.why_none, self.model.base_path
+                ),
+                self.version or "nothing yet",
+            )
 
     def close(self) -> None:
         """Lets go of every version once its requests are answered."""

@@ -41,6 +41,34 @@ def test_a_number_written_twice_is_one_version(base_path):
     assert version_folders.find(str(base_path))[10] == str(base_path / "10")
 
 
+def test_a_folder_without_versions_names_the_one_meant(base_path, tmp_path):
+    shop = tmp_path / "shop"
+    for version in ("3", "4"):
+        (shop / "create" / version).mkdir(parents=True)
+    pending = version_folders.why_none(str(shop / "create"))
+    assert pending == (
+        f"no numbered version in {shop}/create: 3, 4 without saved_model.pb "
+        "(not yet there?)"
+    )
+    (shop / "create" / "3" / "saved_model.pb").write_text("model")
+    assert version_folders.why_none(str(shop)) == (
+        f"no numbered version in {shop}; did you mean {base_path} or "
+        f"{shop}/create?"
+    )
+    assert version_folders.why_none(f"{shop}/create/3/") == (
+        f"no numbered version in {shop}/create/3/, which is itself a "
+        f"SavedModel; did you mean {shop}/create?"
+    )
+    alone = tmp_path / "shop" / "own" / "model"
+    alone.mkdir(parents=True)
+    assert version_folders.why_none(str(alone)).endswith(str(alone))
+    (alone / "saved_model.pb").write_text("model")
+    assert version_folders.why_none(str(alone)).endswith(f"such as {alone}/1")
+    assert version_folders.why_none(f"{alone}/no") == (
+        f"there is no folder {alone}/no"
+    )
+
+
 def test_a_uri_is_tensorflows():
     tf.io.gfile.makedirs("ram://models/7")
     with tf.io.gfile.GFile("ram://models/7/saved_model.pb", "w") as file:

@@ -121,6 +121,28 @@ def test_empty_folder_keeps_what_is_served(manager, tmp_path):
     asyncio.run(scenario())
 
 
+def test_a_folder_without_versions_is_said_once(manager, tmp_path, caplog):
+    """Else a wrong path looks like a server that takes its time."""
+
+    async def scenario():
+        versions_ = manager()
+        for _ in range(3):
+            await versions_.poll()
+        (warning,) = caplog.messages
+        assert warning == (
+            f"create: no numbered version in {tmp_path} (serving: nothing "
+            "yet; looking on)"
+        )
+        _write(tmp_path, "3")
+        await versions_.poll()
+        (tmp_path / "3" / "saved_model.pb").unlink()
+        await versions_.poll()
+        assert "3 without saved_model.pb" in caplog.messages[-1]
+        assert "(serving: 3; looking on)" in caplog.messages[-1]
+
+    asyncio.run(scenario())
+
+
 def test_newest_versions_are_kept(manager, tmp_path):
     async def scenario():
         versions_ = manager(VersionPolicy(num_versions=2))
@@ -246,12 +268,14 @@ def test_reload_adds_and_removes_models_or_changes_nothing(tmp_path):
     asyncio.run(scenario())
 
 
-def test_watching_survives_a_folder_that_is_away(tmp_path):
+def test_watching_survives_a_folder_that_is_away(tmp_path, caplog):
     async def scenario():
         model = ModelEntry("create", str(tmp_path / "away"))
         models = ModelManager([model], _load, any_label=False)
         task = asyncio.create_task(models.watch(0.01))
         await asyncio.sleep(0.1)
+        (warning,) = caplog.messages
+        assert f"there is no folder {tmp_path}/away" in warning
         _write(tmp_path, "1")
         (tmp_path / "away").symlink_to(tmp_path)
         await asyncio.wait_for(models.available.wait(), 10)
