@@ -18,6 +18,7 @@ from pipeline import console
 from pipeline.beam_config import BATCH_SCORING
 from pipeline.config import PipelineConfig, load_config
 from pipeline.paths import RunPaths, add_config_arguments
+from serving import version_folders
 
 
 class NothingThereError(Exception):
@@ -73,17 +74,13 @@ def _score(config: PipelineConfig, arguments: argparse.Namespace) -> str:
 
 def _newest_model(config: PipelineConfig) -> str:
     serving = RunPaths.of(config).serving
-    versions = [
-        path.parent
-        for path in serving.glob("*/saved_model.pb")
-        if path.parent.name.isdigit()
-    ]
-    if not versions:
+    newest = version_folders.newest(str(serving))
+    if newest is None:
         raise NothingThereError(
             f"No model has been pushed to {serving} yet. Fix: make run, or "
             "give --model."
         )
-    return str(max(versions, key=lambda path: int(path.name)))
+    return newest
 
 
 def _histories(config: PipelineConfig) -> str:

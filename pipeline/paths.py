@@ -14,6 +14,7 @@ from pathlib import Path
 
 from models.settings import SettingsError
 from pipeline.config import PipelineConfig, load_config
+from serving import version_folders
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments.serving_flags:
         print(paths.run_dir)
         return 0
-    if not any(paths.serving.glob("*/saved_model.pb")):
+    if version_folders.newest(str(paths.serving)) is None:
         print(
             f"No model has been pushed to {paths.serving} yet. Fix: make run "
             f"CONFIG={arguments.config}",

@@ -18,6 +18,7 @@ from pipeline.config import PipelineConfig
 from pipeline.paths import RunPaths
 from pipeline.run_lock import run_lock
 from pipeline.run_records import read_newest_run
+from serving import version_folders
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ class ReportingRunner(local_dag_runner.LocalDagRunner):
         manage in time, on a busy machine, it may manage now.
         """
         anew = set()
-        if not any(self._paths.serving.glob("*/saved_model.pb")):
+        if version_folders.newest(str(self._paths.serving)) is None:
             anew.add("Pusher")
         if self._was_refused():
             anew.add("ServingValidator")

@@ -28,7 +28,7 @@ from pipeline.config import REPOSITORY, PipelineConfig, load_config
 from pipeline.paths import RunPaths, add_config_arguments
 from pipeline.summary import SummaryError, read_summary
 from pipeline.summary_table import format_summary
-from serving import custom_ops
+from serving import custom_ops, id_rows
 
 _DSL_FILE = REPOSITORY / "pipeline" / "local_runner.py"
 _DEMO_LOGS = REPOSITORY / "data" / "demo"
@@ -177,7 +177,7 @@ def show_results(config: PipelineConfig, arguments: argparse.Namespace) -> None:
     print(f"Summary:  {_short(str(RunPaths.of(config).summary))}")
     if summary["pushed_model"]:
         print(f"Try it:   {_serve_command(arguments)}")
-        print(f"          {_client_command(summary)}")
+        print(f"          {_client_command(config, summary)}")
 
 
 def _serve_command(arguments: argparse.Namespace) -> str:
@@ -191,11 +191,16 @@ def _serve_command(arguments: argparse.Namespace) -> str:
     return command
 
 
-def _client_command(summary: dict[str, Any]) -> str:
-    name = summary["config"]["serving"]["model_name"]
-    model = "" if name == "create" else f" --model_name {name}"
-    items = shlex.quote(",".join(summary["example_items"]))
-    return f".venv/bin/python -m serving.client{model} --history {items}"
+def _client_command(config: PipelineConfig, summary: dict[str, Any]) -> str:
+    """Asks for what was measured: with or without the user's own items."""
+    command = ".venv/bin/python -m serving.client"
+    if config.serving.model_name != "create":
+        command += f" --model_name {config.serving.model_name}"
+    if not config.exclude_history:
+        command += " --keep_seen"
+    # With =, for an id may begin with a dash.
+    items = shlex.quote(id_rows.write(summary["example_items"]))
+    return f"{command} --history={items}"
 
 
 def _short(path: str) -> str:

@@ -15,7 +15,7 @@ import dataclasses
 import os
 
 from serving import text_messages
-from serving.flags import ConfigError
+from serving.config_error import ConfigError
 
 _NUMBERS = (
     "max_batch_size",

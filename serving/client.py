@@ -2,6 +2,7 @@
 
     python -m serving.client --history id1,id2 --exclude id3 --k 10
 
+Items of the history do not come out unless told otherwise (--keep_seen).
 TensorFlow is imported by the first request only, so that the command line
 answers quickly and its logging can be silenced.
 """
@@ -16,6 +17,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import grpc
+
+from serving import argument_types, id_rows
 
 # Other than `recommend`, a server that joins requests can answer it too.
 SIGNATURE = "recommend_batch"
@@ -44,18 +47,23 @@ def recommend(
     exclude: Sequence[str] = (),
     k: int = 10,
     *,
+    keep_seen: bool = False,
     model_name: str = "create",
     version: int | None = None,
     timeout: float = 10.0,
 ) -> list[Recommendation]:
-    """The best items after one history.
+    """The best items after one history, without those in it.
+
+    Signature `serving_default` does as `evaluation.seen_items` said at export
+    and cannot be asked which; this does as told, whatever the model.
 
     Args:
         stub_or_target: `PredictionServiceStub`, or `host:port` to connect to
             for this one call.
         history: item ids, oldest first; unknown ids are skipped.
-        exclude: item ids that must not come out.
+        exclude: further item ids that must not come out.
         k: how many items.
+        keep_seen: whether items of the history may come out, too.
         model_name: name of the served model.
         version: version to ask, the newest without one.
         timeout: seconds to wait for the answer.
@@ -79,6 +87,7 @@ def recommend(
                 history,
                 exclude,
                 k,
+                keep_seen=keep_seen,
                 model_name=model_name,
                 version=version,
                 timeout=timeout,
@@ -88,7 +97,8 @@ def recommend(
     request.model_spec.signature_name = SIGNATURE
     if version is not None:
         request.model_spec.version.value = version
-    for name, ids in (("history", history), ("exclude", exclude)):
+    excluded = exclude if keep_seen else [*history, *exclude]
+    for name, ids in (("history", history), ("exclude", excluded)):
         # Joined with longer requests, TF Serving fills this one up with its
         # first element: that must be "", which means nothing.
         request.inputs[name].CopyFrom(
@@ -107,7 +117,13 @@ def recommend(
 
 def explain(error: grpc.RpcError, target: str) -> str:
     """One line on what went wrong and what to do."""
-    code, details = error.code(), " ".join(error.details().split())
+    code, details = error.code(), " ".join((error.details() or "").split())
+    if code == grpc.StatusCode.UNAVAILABLE and "http1.x server" in details:
+        return (
+            f"{target} speaks HTTP, not gRPC: it is a REST port? Fix: give "
+            "HOST:PORT of the gRPC port (the server's --port, 8500 unless it "
+            "says otherwise) as --target."
+        )
     if code == grpc.StatusCode.UNAVAILABLE:
         return (
             f"No server can be reached at {target}. Start one: python -m "
@@ -135,13 +151,10 @@ def format_table(recommendations: Sequence[Recommendation]) -> str:
 
 
 def _item_ids(text: str) -> list[str]:
-    return [item_id for item_id in text.split(",") if item_id]
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, found {text!r}")
-    return int(text)
+    try:
+        return id_rows.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -153,14 +166,41 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add(
         "--history",
         type=_item_ids,
+        action="extend",
         required=True,
-        help="item ids, oldest first, comma-separated; may be empty",
+        help="item ids, oldest first, as a row of CSV (an id with a comma in "
+        "double quotes); may be empty, and repeated for more ids",
     )
-    add("--exclude", type=_item_ids, default=[], help="ids to leave out")
-    add("--k", type=_positive, default=10, help="number of items")
-    add("--target", default="127.0.0.1:8500", help="host:port of the server")
+    add(
+        "--exclude",
+        type=_item_ids,
+        action="extend",
+        default=[],
+        help="further ids to leave out, likewise",
+    )
+    add(
+        "--keep_seen",
+        action="store_true",
+        help="let items of the history come out, too",
+    )
+    add(
+        "--k",
+        type=argument_types.positive,
+        default=10,
+        help="number of items",
+    )
+    add(
+        "--target",
+        type=argument_types.target,
+        default="127.0.0.1:8500",
+        help="host:port of the server's gRPC",
+    )
     add("--model_name", default="create")
-    add("--version", type=int, help="the newest without it")
+    add(
+        "--version",
+        type=argument_types.version,
+        help="the newest without it",
+    )
     add("--timeout", type=float, default=10.0, help="seconds")
     return parser.parse_args(arguments)
 
@@ -176,6 +216,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             flags.history,
             flags.exclude,
             flags.k,
+            keep_seen=flags.keep_seen,
             model_name=flags.model_name,
             version=flags.version,
             timeout=flags.timeout,

@@ -7,11 +7,6 @@ import re
 import sys
 from collections.abc import Sequence
 
-
-class ConfigError(ValueError):
-    """A configuration cannot be served; the message says why."""
-
-
 # Tuning of the real server that changes no answer; taken and left alone.
 _IGNORED = (
     "enable_profiler",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import dataclasses
+import errno
+import socket
 from collections.abc import Callable, Coroutine
 from concurrent import futures
 from typing import Any
@@ -54,20 +56,21 @@ async def start_grpc(flags: argparse.Namespace, services: Services) -> Stop:
     """Serves gRPC on --port.
 
     Raises:
-        ListenError: the port is taken.
+        ListenError: the port is taken, or the host is not this machine's.
     """
     server = _server(flags, services)
     servicer = None
     if flags.enable_grpc_healthcheck_service:
         servicer = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-    address = f"{flags.host}:{flags.port}"
+    # An IPv6 address has colons of its own.
+    host = f"[{flags.host}]" if ":" in flags.host else flags.host
     try:
-        bound = server.add_insecure_port(address)
+        bound = server.add_insecure_port(f"{host}:{flags.port}")
     except RuntimeError:
         bound = 0
     if not bound:
-        raise ListenError(f"Cannot listen on {address} (--port): it is taken?")
+        raise ListenError(_why_not(flags.host, flags.port, "port"))
     await server.start()
     follow = asyncio.create_task(_follow_health(servicer, services.manager))
 
@@ -78,6 +81,36 @@ async def start_grpc(flags: argparse.Namespace, services: Services) -> Stop:
         await server.stop(flags.shutdown_grace_seconds)
 
     return stop
+
+
+def _why_not(host: str, port: int, flag: str) -> str:
+    """What the system says of an address that cannot be listened on.
+
+    gRPC says only that it failed.
+    """
+    where = f"Cannot listen on {host}:{port}"
+    try:
+        found = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        for family, kind, protocol, _, address in found:
+            with socket.socket(family, kind, protocol) as probe:
+                probe.bind(address)
+                probe.listen()
+    except OSError as error:
+        if isinstance(error, socket.gaierror) or (
+            error.errno == errno.EADDRNOTAVAIL
+        ):
+            return (
+                f"{where}: {host!r} (--host) is no address of this machine "
+                f"({error.strerror}). Fix: 127.0.0.1 for this machine alone, "
+                "0.0.0.0 for all interfaces."
+            )
+        return (
+            f"{where}: {error.strerror}. Fix: another port (--{flag}), or stop "
+            "what has this one."
+        )
+    return f"{where} (--host, --{flag}): it was refused, or taken just now."
 
 
 def _server(flags: argparse.Namespace, services: Services) -> grpc.aio.Server:
@@ -167,7 +200,7 @@ async def start_rest(flags: argparse.Namespace, services: Services) -> Stop:
     """Serves REST, and metrics where configured, on --rest_api_port.
 
     Raises:
-        ListenError: the port is taken.
+        ListenError: the port is taken, or the host is not this machine's.
     """
     metrics_path = None
     if flags.monitoring_config_file:
@@ -187,8 +220,7 @@ async def start_rest(flags: argparse.Namespace, services: Services) -> Stop:
     except OSError as error:
         await runner.cleanup()
         raise ListenError(
-            f"Cannot listen on {flags.host}:{flags.rest_api_port} "
-            f"(--rest_api_port): {error.strerror}"
+            _why_not(flags.host, flags.rest_api_port, "rest_api_port")
         ) from error
 
     async def stop() -> None:

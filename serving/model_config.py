@@ -22,7 +22,7 @@ import tensorflow as tf
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from serving.flags import ConfigError
+from serving.config_error import ConfigError
 
 PLATFORM = "tensorflow"
 _NO_LABELS: Mapping[str, int] = MappingProxyType({})
@@ -54,8 +54,8 @@ class VersionPolicy:
 
 
 @dataclasses.dataclass(frozen=True)
-class ServedModel:
-    """One model to serve.
+class ModelEntry:
+    """One model of a configuration.
 
     Attributes:
         name: what clients ask for.
@@ -70,7 +70,7 @@ class ServedModel:
     labels: Mapping[str, int] = _NO_LABELS
 
 
-def read(path: str) -> list[ServedModel]:
+def read(path: str) -> list[ModelEntry]:
     """The models of a --model_config_file.
 
     Raises:
@@ -93,7 +93,7 @@ def read(path: str) -> list[ServedModel]:
 
 def from_proto(
     config: model_server_config_pb2.ModelServerConfig,
-) -> list[ServedModel]:
+) -> list[ModelEntry]:
     """The models of a configuration.
 
     Raises:
@@ -115,7 +115,7 @@ def from_proto(
     return models
 
 
-def _model(config: model_server_config_pb2.ModelConfig) -> ServedModel:
+def _model(config: model_server_config_pb2.ModelConfig) -> ModelEntry:
     if not config.name:
         raise ConfigError("A model has no `name`.")
     if config.model_platform != PLATFORM:
@@ -128,7 +128,7 @@ def _model(config: model_server_config_pb2.ModelConfig) -> ServedModel:
             f"Expected model {config.name} to have an absolute path or URI; "
             f"got base_path()={config.base_path}"
         )
-    return ServedModel(
+    return ModelEntry(
         config.name,
         config.base_path,
         _policy(config),

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 import grpc
 from tensorflow_serving.apis import get_model_status_pb2, model_pb2
 
+from serving.config_error import ConfigError
 from serving.errors import ServingError, invalid, not_found
-from serving.flags import ConfigError
-from serving.model_config import ServedModel, read
+from serving.model_config import ModelEntry, read
 from serving.servables import Servable
 from serving.version_manager import Loader, VersionManager
 
@@ -28,7 +28,7 @@ class ModelManager:
     """
 
     def __init__(
-        self, models: Sequence[ServedModel], load: Loader, any_label: bool
+        self, models: Sequence[ModelEntry], load: Loader, any_label: bool
     ) -> None:
         # Set once every model has a version that answers.
         self.available = asyncio.Event()
@@ -91,7 +91,7 @@ class ModelManager:
             except (ConfigError, ServingError) as error:
                 logging.error("%s is not taken: %s", path, error)
 
-    async def reload(self, models: Sequence[ServedModel]) -> None:
+    async def reload(self, models: Sequence[ModelEntry]) -> None:
         """Serves these models instead, without a pause for those that stay.
 
         Raises:
@@ -121,7 +121,7 @@ class ModelManager:
             _check_available(managers.values())
             self._set_labels()
 
-    def _manager_of(self, model: ServedModel) -> VersionManager:
+    def _manager_of(self, model: ModelEntry) -> VersionManager:
         """The present manager of a model, or a new one for a new folder."""
         manager = self._managers.get(model.name)
         if manager is None or manager.model.base_path != model.base_path:

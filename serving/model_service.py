@@ -10,6 +10,7 @@ from tensorflow_serving.apis import (
 )
 
 from serving import model_config
+from serving.config_error import ConfigError
 from serving.errors import ServingError, invalid
 from serving.model_manager import ModelManager
 from serving.prediction_service import abort
@@ -50,7 +51,7 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         try:
             try:
                 models = model_config.from_proto(request.config)
-            except model_config.ConfigError as error:
+            except ConfigError as error:
                 raise invalid(str(error)) from error
             await self._manager.reload(models)
         except ServingError as error:

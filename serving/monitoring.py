@@ -15,8 +15,8 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from serving import text_messages
+from serving.config_error import ConfigError
 from serving.errors import ServingError
-from serving.flags import ConfigError
 
 DEFAULT_PATH = "/monitoring/prometheus/metrics"
 _REQUEST_COUNT = ":tensorflow:serving:request_count"

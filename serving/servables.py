@@ -17,8 +17,8 @@ from serving import custom_ops, tensor_protos, warmup
 from serving.batching import BatchScheduler
 from serving.errors import ServingError, from_tensorflow, internal, invalid
 from serving.saved_model_session import SERVE_TAG, Run, SavedModelSession
+from serving.version_folders import SAVED_MODEL_FILE
 
-SAVED_MODEL_FILE = "saved_model.pb"
 DEFAULT_SIGNATURE = "serving_default"
 
 

@@ -25,10 +25,11 @@ from concurrent import futures
 from typing import TYPE_CHECKING, Any
 
 from serving import flags as server_flags
+from serving.config_error import ConfigError
 
 if TYPE_CHECKING:
     from serving.batching import BatchScheduler
-    from serving.model_config import ServedModel
+    from serving.model_config import ModelEntry
     from serving.model_manager import ModelManager
     from serving.version_manager import Loader
 
@@ -72,7 +73,7 @@ async def serve(flags: argparse.Namespace) -> None:
 
 async def _serve_models(
     flags: argparse.Namespace,
-    models: Sequence[ServedModel],
+    models: Sequence[ModelEntry],
     load: Loader,
     pool: futures.ThreadPoolExecutor,
     stop: asyncio.Event,
@@ -107,7 +108,7 @@ async def _serve_models(
 def _tasks(
     flags: argparse.Namespace,
     manager: ModelManager,
-    models: Sequence[ServedModel],
+    models: Sequence[ModelEntry],
 ) -> list[asyncio.Task[None]]:
     """What goes on beside answering: looks for versions and settings."""
     looks = [
@@ -142,7 +143,7 @@ def _set_parallelism(flags: argparse.Namespace) -> None:
             setter(number)
 
 
-def _models(flags: argparse.Namespace) -> list[ServedModel]:
+def _models(flags: argparse.Namespace) -> list[ModelEntry]:
     import tensorflow as tf
 
     from serving import model_config
@@ -154,7 +155,7 @@ def _models(flags: argparse.Namespace) -> list[ServedModel]:
             f"There is no folder {flags.model_base_path} "
             "(--model_base_path); it holds numbered version folders."
         )
-    return [model_config.ServedModel(flags.model_name, flags.model_base_path)]
+    return [model_config.ModelEntry(flags.model_name, flags.model_base_path)]
 
 
 def _scheduler(flags: argparse.Namespace) -> BatchScheduler | None:
@@ -210,7 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     try:
         asyncio.run(serve(flags))
-    except (StartError, server_flags.ConfigError) as error:
+    except (StartError, ConfigError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -17,7 +17,7 @@ from google.protobuf import (
     text_format,
 )
 
-from serving.flags import ConfigError
+from serving.config_error import ConfigError
 
 _Field = descriptor_pb2.FieldDescriptorProto
 _SCALARS = {

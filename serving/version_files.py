@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Set
+from collections.abc import Mapping, Sequence, Set
+from datetime import datetime, timezone
+from typing import Any
 
 import grpc
 import tensorflow as tf
@@ -15,13 +17,21 @@ from tensorflow_serving.apis import (
 )
 from tensorflow_serving.config import model_server_config_pb2
 
-from serving import assets_extra, model_config
+from serving import assets_extra, model_config, version_folders
 from serving.client import connect
-from serving.flags import ConfigError
-from serving.servables import SAVED_MODEL_FILE
-from serving.version_manager import find_versions
+from serving.config_error import ConfigError
+from serving.version_folders import COPY_OF_FILE, SAVED_MODEL_FILE
 
 _GONE = get_model_status_pb2.ModelVersionStatus.END
+_COLUMNS = (
+    "version",
+    "pushed (UTC)",
+    "learned until",
+    "items",
+    "seen items",
+    "run",
+)
+_UNKNOWN = "?"
 
 
 def find(directory: str) -> list[tuple[int, str]]:
@@ -32,22 +42,82 @@ def find(directory: str) -> list[tuple[int, str]]:
     """
     if not tf.io.gfile.isdir(directory):
         raise FileNotFoundError(f"There is no folder {directory}.")
-    return sorted(find_versions(directory).items())
+    return list(version_folders.find(directory).items())
 
 
-def describe(path: str) -> str:
-    """One line on a version, from its assets.extra/model.json."""
-    file = os.path.join(path, assets_extra.MODEL_FILE)
+def table(directory: str) -> list[str]:
+    """Lines on the versions of a folder, oldest first, under a heading."""
+    versions = [_row(version, path) for version, path in find(directory)]
+    if not versions:
+        return [f"no numbered version in {directory}"]
+    rows: list[Sequence[str]] = [_COLUMNS, *versions]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) for cell, width in zip(row, widths, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _row(version: int, path: str) -> list[str]:
+    """What assets.extra and the files say of a version."""
+    facts = _read_json(path, assets_extra.MODEL_FILE)
+    info = facts.get("version_info", {})
+    complete = tf.io.gfile.stat(os.path.join(path, SAVED_MODEL_FILE))
+    run = [str(info["name"])] if "name" in info else []
+    if "seed" in info:
+        run.append(f"seed {info['seed']}")
+    original = copied_from(path)
+    if original is not None:
+        run.append(f"copy of {original}")
+    return [
+        str(version),
+        _minute(complete.mtime_nsec / 1e9),
+        _minute(info["fitted_until"]) if "fitted_until" in info else _UNKNOWN,
+        f"{facts['num_items']:,}" if "num_items" in facts else _UNKNOWN,
+        _seen_items(facts),
+        ", ".join(run),
+    ]
+
+
+def _seen_items(facts: Mapping[str, Any]) -> str:
+    """In the words of the setting `evaluation.seen_items`."""
+    if "exclude_history" not in facts:
+        return _UNKNOWN
+    return "filtered" if facts["exclude_history"] else "kept"
+
+
+def _minute(seconds: float) -> str:
+    time = datetime.fromtimestamp(seconds, timezone.utc)
+    return f"{time:%Y-%m-%d %H:%M}"
+
+
+def _read_json(path: str, name: str) -> dict[str, Any]:
+    """An object in a version's folder, empty where there is none."""
+    file = os.path.join(path, name)
     if not tf.io.gfile.exists(file):
-        return "(no model.json)"
-    with tf.io.gfile.GFile(file) as stream:
-        settings = json.loads(stream.read())
-    name = settings.get("version_info", {}).get("name", "")
-    return f"{settings.get('num_items', '?')} items {name}".rstrip()
+        return {}
+    try:
+        with tf.io.gfile.GFile(file) as stream:
+            content = json.loads(stream.read())
+    except ValueError as error:
+        raise ConfigError(f"{file} is no JSON: {error}.") from error
+    return content if isinstance(content, dict) else {}
+
+
+def copied_from(path: str) -> int | None:
+    """The version that a rollback has made this one of, None for others."""
+    number = _read_json(path, COPY_OF_FILE).get("version")
+    return int(number) if number is not None else None
 
 
 def served_by(target: str, model_name: str) -> set[int]:
     """Versions that a server has loaded, loads or lets go of now.
+
+    Returns:
+        Nothing where the server has no model of that name, or no version of
+        it: TF Serving gives one answer to both.
 
     Raises:
         grpc.RpcError: it does not answer.
@@ -60,29 +130,49 @@ def served_by(target: str, model_name: str) -> set[int]:
             answer = stub.GetModelStatus(request, timeout=20)
         except grpc.RpcError as error:
             if error.code() == grpc.StatusCode.NOT_FOUND:
-                return set()  # It is there and serves no such model.
+                return set()
             raise
     states = answer.model_version_status
     return {s.version for s in states if s.state != _GONE}
 
 
-def named_in(file: str, model_name: str) -> set[int]:
+def named_in(file: str, model_name: str, directory: str) -> set[int]:
     """Versions that a configuration names, by policy or label.
 
+    Args:
+        file: a --model_config_file.
+        model_name: the model in it.
+        directory: base path of its versions, as seen from here.
+
     Raises:
-        ConfigError: it cannot be read, or keeps every version.
+        ConfigError: it cannot be read, does not name the model, or keeps
+            every version.
     """
-    used: set[int] = set()
-    for model in model_config.read(file):
-        if model.name == model_name:
-            used |= set(model.policy.versions or ()) | set(
-                model.labels.values()
-            )
-            if model.policy.limit is None and model.policy.versions is None:
-                raise ConfigError(
-                    f"{file} serves all versions of {model_name}: none may go."
-                )
-    return used
+    policy = (model := _model_in(file, model_name)).policy
+    if policy.limit is None and policy.versions is None:
+        raise ConfigError(
+            f"{file} serves all versions of {model_name}: none may go."
+        )
+    newest = policy.candidates(version for version, _ in find(directory))
+    return {
+        *model.labels.values(),
+        *(policy.versions or newest[: policy.limit]),
+    }
+
+
+def _model_in(file: str, model_name: str) -> model_config.ModelEntry:
+    """The model of that name in a configuration.
+
+    Raises:
+        ConfigError: the file cannot be read or does not name the model.
+    """
+    models = {model.name: model for model in model_config.read(file)}
+    if model_name not in models:
+        raise ConfigError(
+            f"{file} has no model {model_name!r}, found {sorted(models)}. Fix: "
+            "give the name there as --model_name."
+        )
+    return models[model_name]
 
 
 def prune(
@@ -113,7 +203,10 @@ def prune(
 
 
 def copy(directory: str, old: int, new: int) -> None:
-    """Copies a version to a new number, saved_model.pb last."""
+    """Copies a version to a new number, saved_model.pb last.
+
+    The copy says which version it is one of: itself it cannot be told apart.
+    """
     versions = dict(find(directory))
     source, target = versions[old], os.path.join(directory, str(new))
     complete = os.path.join(source, SAVED_MODEL_FILE)
@@ -124,6 +217,11 @@ def copy(directory: str, old: int, new: int) -> None:
             path = os.path.join(folder, name)
             if path != complete:
                 tf.io.gfile.copy(path, os.path.join(inside, name))
+    original = copied_from(source) or old
+    mark = os.path.join(target, COPY_OF_FILE)
+    tf.io.gfile.makedirs(os.path.dirname(mark))
+    with tf.io.gfile.GFile(mark, "w") as stream:
+        stream.write(json.dumps({"version": original}) + "\n")
     tf.io.gfile.copy(complete, os.path.join(target, SAVED_MODEL_FILE))
 
 
@@ -141,12 +239,8 @@ def set_label(
         ConfigError: the file is wrong or does not name the model, or the
             version is not in the model's folder (where that can be seen).
     """
-    models = {m.name: m for m in model_config.read(file)}
-    if model_name not in models:
-        raise ConfigError(
-            f"{file} has no model {model_name!r}, found {sorted(models)}."
-        )
-    base_path = models[model_name].base_path
+    entry = _model_in(file, model_name)
+    base_path = entry.base_path
     # The file may be for a server elsewhere, whose folders are not here.
     if tf.io.gfile.isdir(base_path):
         found = [v for v, _ in find(base_path)]
@@ -166,4 +260,4 @@ def set_label(
         stream.write(text_format.MessageToString(config))
     # A server that polls the file must never read half of it.
     tf.io.gfile.rename(f"{file}.new", file, overwrite=True)
-    return models[model_name].labels.get(label)
+    return entry.labels.get(label)

@@ -6,18 +6,18 @@ import asyncio
 import contextlib
 import logging
 import os
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 
 import grpc
 import tensorflow as tf
 from tensorflow_serving.apis import get_model_status_pb2, model_pb2
 
+from serving import version_folders
 from serving.background import run_beside_requests
 from serving.errors import invalid, not_found
-from serving.model_config import ServedModel
-from serving.servables import SAVED_MODEL_FILE, Servable
+from serving.model_config import ModelEntry
+from serving.servables import Servable
 
 _State: TypeAlias = get_model_status_pb2.ModelVersionStatus
 _Fingerprint = tuple[tuple[str, int, int], ...]
@@ -40,7 +40,7 @@ class VersionManager:
             folder; runs in a thread.
     """
 
-    def __init__(self, model: ServedModel, load: Loader) -> None:
+    def __init__(self, model: ModelEntry, load: Loader) -> None:
         self.model = model
         self.labels: dict[str, int] = {}
         self._load_now = load
@@ -49,6 +49,7 @@ class VersionManager:
         self._retired: dict[int, Servable] = {}
         self._refused: dict[int, _Fingerprint] = {}
         self._states: dict[int, _State] = {}
+        self._warned_of_nothing = False
 
     @property
     def version(self) -> int | None:
@@ -70,7 +71,10 @@ class VersionManager:
 
     async def poll(self) -> None:
         """Looks once, loads what is wanted, then lets go of the rest."""
-        found = await asyncio.to_thread(find_versions, self.model.base_path)
+        found = await asyncio.to_thread(
+            version_folders.find, self.model.base_path
+        )
+        await self._warn_where_nothing(found)
         policy, wanted = self.model.policy, set[int]()
         for version in policy.candidates(found):
             if len(wanted) == policy.limit:
@@ -80,6 +84,21 @@ class VersionManager:
         # Where nothing of what is wanted works, the others serve on.
         for version in self.versions - wanted if wanted else ():
             self._retire(version)
+
+    async def _warn_where_nothing(self, found: Mapping[int, str]) -> None:
+        """Says once what is wrong with a folder that holds no version."""
+        if found:
+            self._warned_of_nothing = False
+        elif not self._warned_of_nothing:
+            self._warned_of_nothing = True
+            logging.warning(
+                "%s: %s (serving: %s; looking on)",
+                self.model.name,
+                await asyncio.to_thread(
+                    version_folders.why_none, self.model.base_path
+                ),
+                self.version or "nothing yet",
+            )
 
     def close(self) -> None:
         """Lets go of every version once its requests are answered."""
@@ -202,19 +221,6 @@ class VersionManager:
             status.status.error_code = grpc.StatusCode.UNKNOWN.value[0]
             status.status.error_message = error
         self._states[version] = status
-
-
-def find_versions(base_path: str) -> dict[int, str]:
-    """Numbered folders that hold a SavedModel, by number."""
-    found = {}
-    for entry in tf.io.gfile.listdir(base_path):
-        name = entry.rstrip("/")  # Object stores mark folders that way.
-        path = os.path.join(base_path, name)
-        if re.fullmatch(r"[0-9]+", name) and tf.io.gfile.exists(
-            os.path.join(path, SAVED_MODEL_FILE)
-        ):
-            found[int(name)] = path
-    return found
 
 
 def _fingerprint(path: str) -> _Fingerprint:

@@ -15,11 +15,13 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import grpc
 
-from serving.flags import ConfigError
+from serving import argument_types
+from serving.client import explain
+from serving.config_error import ConfigError
 
 
 class VersionsError(Exception):
@@ -29,10 +31,7 @@ class VersionsError(Exception):
 def _list(flags: argparse.Namespace) -> list[str]:
     from serving import version_files
 
-    return [
-        f"{version}  {version_files.describe(path)}"
-        for version, path in version_files.find(flags.directory)
-    ]
+    return version_files.table(flags.directory)
 
 
 def _prune(flags: argparse.Namespace) -> list[str]:
@@ -47,9 +46,9 @@ def _prune(flags: argparse.Namespace) -> list[str]:
         )
     used: set[int] = set()
     for target in flags.target:
-        used |= version_files.served_by(target, flags.model_name)
+        used |= _served_by(target, flags.model_name)
     for file in flags.model_config_file:
-        used |= version_files.named_in(file, flags.model_name)
+        used |= version_files.named_in(file, flags.model_name, flags.directory)
     removed = version_files.prune(
         flags.directory, flags.keep, used, flags.dry_run
     )
@@ -57,27 +56,72 @@ def _prune(flags: argparse.Namespace) -> list[str]:
     return [f"{word} {version}" for version in removed] or ["nothing to remove"]
 
 
+def _served_by(target: str, model_name: str) -> set[int]:
+    """Versions in use by a server, which must be one that knows the model."""
+    from serving import version_files
+
+    try:
+        served = version_files.served_by(target, model_name)
+    except grpc.RpcError as error:
+        raise VersionsError(
+            f"{explain(error, target)} Nothing was removed: it may serve any "
+            "version."
+        ) from error
+    if not served:
+        raise VersionsError(
+            f"{target} (--target) was asked for the model {model_name!r} and "
+            "serves no version under that name, so which versions it uses is "
+            "not known and nothing was removed. Fix: give the name that the "
+            "server has for it as --model_name; leave out a --target that "
+            "does not serve this folder."
+        )
+    return served
+
+
 def _rollback(flags: argparse.Namespace) -> list[str]:
     """Pushes an older version again, as the newest."""
     from serving import version_files
 
-    found = [version for version, _ in version_files.find(flags.directory)]
+    found = dict(version_files.find(flags.directory))
     wanted = flags.to
     if wanted is None:
-        if len(found) < 2:
-            raise VersionsError(
-                f"{flags.directory} holds {len(found)} version(s): there is "
-                "none to go back to."
-            )
-        wanted = found[-2]
+        wanted = _version_before(flags.directory, found)
     if wanted not in found:
         raise VersionsError(
             f"There is no version {wanted} in {flags.directory}, found "
-            f"{found or 'none'}."
+            f"{list(found) or 'none'}."
         )
-    new = max(int(time.time()), found[-1] + 1)
+    new = max(int(time.time()), max(found) + 1)
     version_files.copy(flags.directory, wanted, new)
     return [f"version {wanted} is served again as {new}"]
+
+
+def _version_before(directory: str, found: Mapping[int, str]) -> int:
+    """What was served before the newest model.
+
+    Not what lies before the newest number: after a rollback that is the
+    version that was left.
+
+    Raises:
+        VersionsError: there is no such version.
+    """
+    from serving import version_files
+
+    if not found:
+        raise VersionsError(
+            f"{directory} holds 0 versions: there is none to go back to."
+        )
+    newest = max(found)
+    original = version_files.copied_from(found[newest])
+    older = [v for v in found if v < (original or newest)]
+    if not older:
+        copy = f", a copy of {original}" if original is not None else ""
+        raise VersionsError(
+            f"{directory}: the newest version is {newest}{copy}, and of those "
+            f"found, {list(found)}, none is older: there is none to go back "
+            "to. Fix: name the version as --to."
+        )
+    return max(older)
 
 
 def _label(flags: argparse.Namespace) -> list[str]:
@@ -106,27 +150,44 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         name = function.__name__.strip("_")
         command = commands.add_parser(name, help=text)
         command.set_defaults(function=function)
-        command.add_argument("--model_name", default="create")
+        if function in (_prune, _label):
+            command.add_argument(
+                "--model_name",
+                default="create",
+                help="name that servers and files have for the model "
+                "(default: %(default)s)",
+            )
         if function is not _label:
             command.add_argument("directory", help="the --model_base_path")
         if function is _prune:
             _add_prune(command)
         if function is _rollback:
             command.add_argument(
-                "--to", type=int, help="version, the one before the newest"
+                "--to",
+                type=argument_types.version,
+                help="version; without it the one before the newest model "
+                "(of a copy: before the version it is a copy of)",
             )
         if function is _label:
             command.add_argument("file", help="the --model_config_file")
             command.add_argument("--label", required=True)
-            command.add_argument("--version", type=int, required=True)
+            command.add_argument(
+                "--version", type=argument_types.version, required=True
+            )
     return parser.parse_args(arguments)
 
 
 def _add_prune(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    add("--keep", type=_positive, required=True, help="newest that stay")
+    add(
+        "--keep",
+        type=argument_types.positive,
+        required=True,
+        help="newest that stay",
+    )
     add(
         "--target",
+        type=argument_types.target,
         action="append",
         default=[],
         help="host:port of a server whose versions stay; may be repeated",
@@ -141,12 +202,6 @@ def _add_prune(command: argparse.ArgumentParser) -> None:
     add("--dry_run", action="store_true", help="only say what would go")
 
 
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, found {text!r}")
-    return int(text)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Does what the command line says; returns the exit code."""
     flags = _parse(arguments)
@@ -157,13 +212,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(line)
     except (VersionsError, ConfigError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
-    except grpc.RpcError as error:
-        print(
-            f"error: a --target does not answer ({error.details()}); nothing "
-            "was removed, as it may serve any version.",
-            file=sys.stderr,
-        )
         return 1
     return 0
 

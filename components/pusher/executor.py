@@ -13,7 +13,8 @@ from tfx.proto import pusher_pb2
 from tfx.types import artifact_utils
 from tfx.utils import io_utils, proto_utils
 
-_LAST_FILE = "saved_model.pb"
+from serving import version_folders
+
 _CHUNK_BYTES = 1 << 22
 
 
@@ -66,24 +67,17 @@ def pushed_version(model: str, base: str) -> str | None:
         Versions without saved_model.pb, which is copied last, are what a
         killed push has left and do not count.
     """
-    if not fileio.exists(base):
+    newest = version_folders.newest(base)
+    if newest is None or _digests(model) != _digests(newest):
         return None
-    names = (name.strip("/") for name in fileio.listdir(base))
-    complete = [
-        name
-        for name in names
-        if name.isdigit()
-        and fileio.exists(os.path.join(base, name, _LAST_FILE))
-    ]
-    if not complete:
-        return None
-    newest = max(complete, key=int)
-    same = _digests(model) == _digests(os.path.join(base, newest))
-    return newest if same else None
+    return os.path.basename(newest)
 
 
 def _digests(folder: str) -> dict[str, str]:
-    """Path in a folder -> SHA-256 of the file there."""
+    """Path in a folder -> SHA-256 of the file there.
+
+    Without the mark of a rollback: a copied version is the same model.
+    """
     found = {}
     for path, _, names in fileio.walk(folder):
         for name in names:
@@ -93,4 +87,5 @@ def _digests(folder: str) -> dict[str, str]:
                 while chunk := stream.read(_CHUNK_BYTES):
                     digest.update(chunk)
             found[os.path.relpath(file, folder)] = digest.hexdigest()
+    found.pop(version_folders.COPY_OF_FILE, None)
     return found

@@ -15,7 +15,7 @@ from tfx.dsl.io import fileio
 from components.histories import Histories
 from components.ranking_evaluator.exported_model import ModelAnswerError
 from components.ranking_evaluator.words import date
-from serving import assets_extra
+from serving import assets_extra, version_folders
 
 COMPARED_FOLDER = "compared"
 
@@ -82,26 +82,17 @@ def find(
 
 def newest_version(name: str, folder: str) -> str:
     """`folder`, or the highest number in it that holds a SavedModel."""
-    if fileio.exists(os.path.join(folder, "saved_model.pb")):
+    if version_folders.is_complete(folder):
         return folder
-    versions = []
-    if fileio.exists(folder) and fileio.isdir(folder):
-        versions = [
-            int(entry.strip("/"))
-            for entry in fileio.listdir(folder)
-            if entry.strip("/").isdigit()
-            and fileio.exists(
-                os.path.join(folder, entry.strip("/"), "saved_model.pb")
-            )
-        ]
-    if not versions:
+    newest = version_folders.newest(folder)
+    if newest is None:
         raise ModelAnswerError(
             f"`evaluation.compare_with.{name}`: {folder} holds no SavedModel "
             "and no numbered version with one. Fix: give the folder of an "
             "exported model (serving/<model_name> of a run, or a version in "
             "it), or leave the key out until there is one."
         )
-    return os.path.join(folder, str(max(versions)))
+    return newest
 
 
 def read_item_ids(directory: str) -> list[bytes]:

@@ -13,6 +13,7 @@ from tfx.utils import io_utils, path_utils
 
 from kubeflow.served_model.spec import SERVING_DIR
 from kubeflow.spec import MISSING
+from serving import version_folders
 
 
 class Executor(base_executor.BaseExecutor):
@@ -52,16 +53,6 @@ class Executor(base_executor.BaseExecutor):
 
 
 def newest_version(serving_dir: str) -> str | None:
-    """The newest complete version below a base path, None where none is.
-
-    saved_model.pb is pushed last, so what lacks it is being pushed, or was
-    when its step was killed.
-    """
-    if not fileio.exists(serving_dir):
-        return None
-    versions = [name.strip("/") for name in fileio.listdir(serving_dir)]
-    for version in sorted(filter(str.isdigit, versions), key=int, reverse=True):
-        path = os.path.join(serving_dir, version, "saved_model.pb")
-        if fileio.exists(path):
-            return version
-    return None
+    """The newest complete version below a base path, None where none is."""
+    newest = version_folders.newest(serving_dir)
+    return newest and os.path.basename(newest)

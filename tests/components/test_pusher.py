@@ -7,6 +7,8 @@ from tfx.types import standard_artifacts
 from tfx.utils import io_utils
 
 from components.pusher.executor import Executor, pushed_version
+from serving import version_files
+from serving import versions as versions_command
 
 
 @pytest.fixture
@@ -67,6 +69,19 @@ def test_another_model_is_pushed_and_so_is_the_way_back(push, tmp_path):
     assert len(versions(tmp_path)) == 3
     data = tmp_path / "served" / newest / "variables" / "data"
     assert data.read_text() == "a"
+
+
+def test_a_model_rolled_back_to_is_pushed_already(push, tmp_path):
+    """Its copy has a mark of its own, which makes it no other model."""
+    push("a")
+    first, served = versions(tmp_path)[0], str(tmp_path / "served")
+    push("b")
+    assert versions_command.main(["rollback", served]) == 0
+    copy = versions(tmp_path)[-1]
+    assert version_files.copied_from(f"{served}/{copy}") == int(first)
+    pushed = push("a")
+    assert pushed.get_string_custom_property("pushed_version") == copy
+    assert len(versions(tmp_path)) == 3
 
 
 def test_half_a_push_is_no_push(push, tmp_path, monkeypatch):

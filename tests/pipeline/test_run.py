@@ -10,6 +10,7 @@ import pytest
 
 from pipeline import paths, run
 from pipeline.config import REPOSITORY, load_config
+from serving import client
 
 DEMO = str(REPOSITORY / "pipeline" / "configs" / "demo.yaml")
 
@@ -151,10 +152,40 @@ def test_the_last_lines_say_what_to_try(tmp_path, capsys, monkeypatch, pushed):
     assert "TABLE" in out
     if pushed:
         assert "make serve CONFIG=own.yaml SET='training.seed=1 name=x'" in out
-        assert "--model_name own --history 'a,b c'" in out
+        assert "serving.client --model_name own --history='a,b c'" in out
     else:
         assert "not pushed" in out
         assert "make serve" not in out
+
+
+@pytest.mark.parametrize("seen_items", ["filtered", "kept"])
+def test_the_client_is_asked_for_what_was_measured(
+    tmp_path, capsys, monkeypatch, seen_items
+):
+    config = load_config(
+        DEMO,
+        [
+            f"evaluation.seen_items={seen_items}",
+            f"training.filter_seen={str(seen_items == 'filtered').lower()}",
+        ],
+    )
+    items = ["-a,b", "it's", 'say "x"', "c d"]
+    monkeypatch.setattr(
+        run,
+        "read_summary",
+        lambda config: {
+            "pushed_model": "/m/1",
+            "report": "r",
+            "example_items": items,
+        },
+    )
+    monkeypatch.setattr(run, "format_summary", lambda summary: "")
+    run.show_results(config, run.argparse.Namespace(config=DEMO, overrides=[]))
+    command = shlex.split(capsys.readouterr().out.splitlines()[-1])
+    assert command[:3] == [".venv/bin/python", "-m", "serving.client"]
+    flags = client._parse(command[3:])
+    assert flags.history == items
+    assert flags.keep_seen is (seen_items == "kept")
 
 
 def test_serving_flags_need_a_pushed_model(tmp_path, capsys):

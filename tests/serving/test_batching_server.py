@@ -59,7 +59,7 @@ def test_client_may_ask_for_histories_of_any_length(stub, catalogue):
 
     def ask(request):
         history, exclude, k = request
-        return client.recommend(stub, history, exclude, k=k)
+        return client.recommend(stub, history, exclude, k=k, keep_seen=True)
 
     with futures.ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(ask, requests))

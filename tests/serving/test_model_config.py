@@ -2,7 +2,7 @@ import pytest
 
 from serving import batching_parameters, model_config, monitoring
 from serving.batching_parameters import BatchingParameters
-from serving.flags import ConfigError
+from serving.config_error import ConfigError
 from serving.model_config import VersionPolicy
 
 

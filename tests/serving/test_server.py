@@ -80,7 +80,9 @@ def test_client_prints_a_table(running, catalogue):
             sys.executable,
             "-m",
             "serving.client",
-            f"--history={','.join(history)}",
+            f"--history={','.join(history[:2])}",
+            f"--history={history[2]}",
+            "--keep_seen",
             f"--exclude={history[0]},{history[1]}",
             "--k=3",
             f"--target={running.target}",
@@ -113,6 +115,78 @@ def test_client_function_takes_a_stub_and_drops_pads(stub, catalogue):
     popular = client.recommend(stub, [], k=1)[0].item_id
     first = catalogue.item_ids[catalogue.popular_items[0]]
     assert popular == first.decode()
+
+
+def test_client_answers_as_serving_default_of_a_filtering_model(
+    stub, catalogue, tmp_path
+):
+    catalogue.export(tmp_path / "1", exclude_history=True)
+    default = tf.saved_model.load(str(tmp_path / "1")).signatures[
+        "serving_default"
+    ]
+    history = catalogue.expected([], k=7)[0]  # More than the encoder sees.
+    answer = default(history=tf.constant([history]))
+    asked = [i.decode() for i in history]
+    found = client.recommend(stub, asked)
+    assert [r.item_id.encode() for r in found] == answer["item_ids"][
+        0
+    ].numpy().tolist()
+    assert not {r.item_id for r in found} & set(asked)
+    kept = client.recommend(stub, asked, [asked[0]], keep_seen=True)
+    expected, _ = catalogue.expected(history, history[:1])
+    assert [r.item_id.encode() for r in kept] == expected
+    assert set(expected) & set(history)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ['--history=a,"b,c",,d'],
+        ["--history", "a", "--history", '"b,c"', "--history=,d"],
+    ],
+)
+def test_client_takes_ids_with_commas(monkeypatch, words):
+    asked = []
+    monkeypatch.setattr(
+        client, "recommend", lambda *a, **k: asked.append(a) or []
+    )
+    assert client.main([*words, "--exclude", '"x,y"', "--exclude=z"]) == 0
+    assert asked[0][1:3] == (["a", "b,c", "d"], ["x,y", "z"])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (['--history="a,b'], "row of CSV"),
+        (["--version=" + "9" * 23], "from 0 to 9223372036854775807, found"),
+        (["--version=-1"], "from 0 to"),
+        (["--k=0"], "from 1 to"),
+        (["--k=" + "9" * 12], "from 1 to"),
+        (["--target=http://127.0.0.1:8501"], "must be HOST:PORT"),
+        (["--target=localhost"], "must be HOST:PORT"),
+    ],
+)
+def test_client_refuses_wrong_flags(capsys, words, message):
+    with pytest.raises(SystemExit):
+        client.main(["--history=a", *words])
+    assert message in capsys.readouterr().err
+
+
+def test_client_knows_a_rest_port(running, capsys):
+    target = f"127.0.0.1:{running.rest_port}"
+    assert client.main(["--history=a", "--target", target]) == 1
+    error = capsys.readouterr().err
+    assert "is a REST port? Fix: give HOST:PORT of the gRPC port" in error
+
+
+@pytest.mark.parametrize("flag", ["port", "rest_api_port"])
+def test_server_refuses_a_host_that_is_not_its_own(tmp_path, capsys, flag):
+    other = "--rest_api_port=0" if flag == "port" else "--port=0"
+    for host in ("no.such.host.invalid", "192.0.2.1"):
+        arguments = [f"--model_base_path={tmp_path}", f"--host={host}", other]
+        assert server.main([*arguments, f"--{flag}={free_port()}"]) == 1
+        error = capsys.readouterr().err
+        assert f"'{host}' (--host) is no address of this machine" in error
 
 
 @pytest.mark.parametrize(
@@ -225,7 +299,13 @@ def test_prune_keeps_what_a_server_serves(running, tmp_path, capsys):
     prune = ["prune", str(tmp_path), "--keep=2", "--target"]
     # One that cannot be asked may serve anything.
     assert versions.main([*prune, "127.0.0.1:1"]) == 1
-    assert "does not answer" in capsys.readouterr().err
+    assert "No server can be reached" in capsys.readouterr().err
+    # Nor is one that has the model under another name asked in vain.
+    assert versions.main([*prune, running.target, "--model_name=shop"]) == 1
+    error = capsys.readouterr().err
+    assert "'shop'" in error
+    assert "as --model_name" in error
+    assert len(list(tmp_path.iterdir())) == 4
     assert versions.main([*prune, running.target]) == 0  # It serves 1.
     assert sorted(p.name for p in tmp_path.iterdir()) == ["1", "3", "4"]
 

@@ -11,7 +11,7 @@ from tensorflow_serving.apis import get_model_status_pb2, model_pb2
 from serving import model_config
 from serving.background import NICENESS
 from serving.errors import ServingError
-from serving.model_config import ServedModel, VersionPolicy
+from serving.model_config import ModelEntry, VersionPolicy
 from serving.model_manager import ModelManager
 from serving.version_manager import VersionManager
 
@@ -49,9 +49,7 @@ def manager(tmp_path, monkeypatch):
     monkeypatch.setattr(FakeServable, "warmed", [])
 
     def make(policy=NEWEST, load=_load):
-        return VersionManager(
-            ServedModel("create", str(tmp_path), policy), load
-        )
+        return VersionManager(ModelEntry("create", str(tmp_path), policy), load)
 
     return make
 
@@ -123,6 +121,28 @@ def test_empty_folder_keeps_what_is_served(manager, tmp_path):
     asyncio.run(scenario())
 
 
+def test_a_folder_without_versions_is_said_once(manager, tmp_path, caplog):
+    """Else a wrong path looks like a server that takes its time."""
+
+    async def scenario():
+        versions_ = manager()
+        for _ in range(3):
+            await versions_.poll()
+        (warning,) = caplog.messages
+        assert warning == (
+            f"create: no numbered version in {tmp_path} (serving: nothing "
+            "yet; looking on)"
+        )
+        _write(tmp_path, "3")
+        await versions_.poll()
+        (tmp_path / "3" / "saved_model.pb").unlink()
+        await versions_.poll()
+        assert "3 without saved_model.pb" in caplog.messages[-1]
+        assert "(serving: 3; looking on)" in caplog.messages[-1]
+
+    asyncio.run(scenario())
+
+
 def test_newest_versions_are_kept(manager, tmp_path):
     async def scenario():
         versions_ = manager(VersionPolicy(num_versions=2))
@@ -173,7 +193,7 @@ def test_labels_and_reload(tmp_path):
     async def scenario():
         for version in ("1", "2"):
             _write(tmp_path, version)
-        model = ServedModel(
+        model = ModelEntry(
             "create",
             str(tmp_path),
             VersionPolicy(num_versions=None),
@@ -208,7 +228,7 @@ def test_labels_and_reload(tmp_path):
 def test_any_label_may_name_a_version_to_come_but_not_move_there(tmp_path):
     async def scenario():
         _write(tmp_path, "1")
-        model = ServedModel("create", str(tmp_path), labels={"next": 2})
+        model = ModelEntry("create", str(tmp_path), labels={"next": 2})
         models = ModelManager([model], _load, any_label=True)
         await models.watch(0)
         with pytest.raises(ServingError, match=r"Specific\(create, 2\)"):
@@ -228,7 +248,7 @@ def test_reload_adds_and_removes_models_or_changes_nothing(tmp_path):
         _write(tmp_path / "a", "1")
         _write(tmp_path / "b", "3")
         a, b, empty = (
-            ServedModel(name, str(tmp_path / name))
+            ModelEntry(name, str(tmp_path / name))
             for name in ("a", "b", "empty")
         )
         models = ModelManager([a], _load, any_label=False)
@@ -248,12 +268,14 @@ def test_reload_adds_and_removes_models_or_changes_nothing(tmp_path):
     asyncio.run(scenario())
 
 
-def test_watching_survives_a_folder_that_is_away(tmp_path):
+def test_watching_survives_a_folder_that_is_away(tmp_path, caplog):
     async def scenario():
-        model = ServedModel("create", str(tmp_path / "away"))
+        model = ModelEntry("create", str(tmp_path / "away"))
         models = ModelManager([model], _load, any_label=False)
         task = asyncio.create_task(models.watch(0.01))
         await asyncio.sleep(0.1)
+        (warning,) = caplog.messages
+        assert f"there is no folder {tmp_path}/away" in warning
         _write(tmp_path, "1")
         (tmp_path / "away").symlink_to(tmp_path)
         await asyncio.wait_for(models.available.wait(), 10)

@@ -1,5 +1,8 @@
 """The command for versions on disk, beside a running server."""
 
+import os
+import re
+
 import pytest
 
 from serving import model_config, versions
@@ -51,6 +54,27 @@ def test_prune_keeps_what_a_configuration_names(base_path, tmp_path, capsys):
     assert _numbers(base_path) == [1, 2, 5, 6]
 
 
+def test_prune_keeps_as_many_as_a_configuration_serves(base_path, tmp_path):
+    config = tmp_path / "models.config"
+    config.write_text(CONFIG.format(base_path, "latest { num_versions: 3 }"))
+    prune = ["prune", base_path, "--keep", 1, "--model_config_file", config]
+    assert _run(*prune) == 0
+    assert _numbers(base_path) == [2, 3, 4, 5, 6]  # 2 has a label.
+
+
+def test_prune_refuses_a_configuration_of_other_models(
+    base_path, tmp_path, capsys
+):
+    config = tmp_path / "models.config"
+    config.write_text(CONFIG.format(base_path, "specific { versions: 1 }"))
+    prune = ["prune", base_path, "--keep", 1, "--model_config_file", config]
+    assert _run(*prune, "--model_name", "shop") == 1
+    error = capsys.readouterr().err
+    assert "no model 'shop', found ['create']" in error
+    assert "--model_name" in error
+    assert _numbers(base_path) == [1, 2, 3, 4, 5, 6]
+
+
 def test_prune_must_be_told_who_serves(base_path, capsys):
     assert _run("prune", base_path, "--keep", 1) == 1
     assert "--target HOST:PORT" in capsys.readouterr().err
@@ -66,6 +90,41 @@ def test_rollback_pushes_an_older_version(base_path, to, source):
     assert int(newest.name) > 6
     assert (newest / "variables" / "data").read_text() == source
     assert (newest / "saved_model.pb").read_text() == "model"
+
+
+def _served(base_path):
+    """What the newest version answers with."""
+    newest = base_path / str(_numbers(base_path)[-1])
+    return (newest / "variables" / "data").read_text()
+
+
+def test_a_second_rollback_goes_further_back(base_path, capsys):
+    """The version before the copy is the one that was left."""
+    for expected in ("4", "3", "2", "1"):
+        assert _run("rollback", base_path) == 0
+        assert _served(base_path) == expected
+    before = _numbers(base_path)
+    capsys.readouterr()
+    assert _run("rollback", base_path) == 1
+    error = capsys.readouterr().err
+    assert f"the newest version is {before[-1]}, a copy of 1" in error
+    assert "--to" in error
+    assert _numbers(base_path) == before
+    assert _run("rollback", base_path, "--to", 4) == 0
+    assert _served(base_path) == "4"
+
+
+def test_a_new_version_after_a_rollback(base_path):
+    """What was served before it is the copy, and that is one of version 4."""
+    assert _run("rollback", base_path) == 0
+    new = base_path / str(_numbers(base_path)[-1] + 1)
+    (new / "variables").mkdir(parents=True)
+    (new / "variables" / "data").write_text("new")
+    (new / "saved_model.pb").write_text("model")
+    assert _run("rollback", base_path) == 0
+    assert _served(base_path) == "4"
+    assert _run("rollback", base_path) == 0
+    assert _served(base_path) == "3"
 
 
 def test_rollback_to_what_is_not_there(base_path, tmp_path, capsys):
@@ -94,6 +153,53 @@ def test_label_is_moved(base_path, tmp_path, capsys):
     assert "no model 'other'" in capsys.readouterr().err
 
 
-def test_list(base_path, exported, capsys):
-    assert _run("list", exported.parent) == 0
-    assert capsys.readouterr().out == "1  40 items\n"
+def test_list_tells_versions_and_their_copies_apart(
+    catalogue, tmp_path, capsys
+):
+    catalogue.export(tmp_path / "7")
+    catalogue.export(
+        tmp_path / "8",
+        exclude_history=True,
+        version_info={"name": "shop", "seed": 3, "fitted_until": 1700000000},
+    )
+    os.utime(tmp_path / "7" / "saved_model.pb", (86400, 86400))
+    os.utime(tmp_path / "8" / "saved_model.pb", (86460, 86460))
+    (tmp_path / "9").mkdir()
+    (tmp_path / "9" / "saved_model.pb").write_text("no model.json")
+    for _ in range(2):
+        assert _run("rollback", tmp_path, "--to", 8) == 0
+    new = [number for number in _numbers(tmp_path) if number > 9]
+    capsys.readouterr()
+    assert _run("list", tmp_path) == 0
+    lines = [
+        re.split(r" {2,}", line)
+        for line in capsys.readouterr().out.splitlines()
+    ]
+    pushed = [line[1] for line in lines]
+    assert pushed[1:3] == ["1970-01-02 00:00", "1970-01-02 00:01"]
+    facts = ["2023-11-14 22:13", "40", "filtered", "shop, seed 3"]
+    assert [line[:1] + line[2:] for line in lines] == [
+        ["version", "learned until", "items", "seen items", "run"],
+        ["7", "?", "40", "kept"],
+        ["8", *facts],
+        ["9", "?", "?", "?"],
+        *([str(v), *facts[:-1], f"{facts[-1]}, copy of 8"] for v in new),
+    ]
+    (tmp_path / "empty").mkdir()
+    assert _run("list", tmp_path / "empty") == 0
+    assert "no numbered version in" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["prune", "d", "--keep", "9" * 20],
+        ["prune", "d", "--keep", 1, "--target", "http://127.0.0.1:8501"],
+        ["rollback", "d", "--to", "9" * 20],
+        ["label", "f", "--label", "a", "--version", "9" * 20],
+    ],
+)
+def test_wrong_arguments_are_named(capsys, arguments):
+    with pytest.raises(SystemExit):
+        _run(*arguments)
+    assert f"found {str(arguments[-1])!r}" in capsys.readouterr().err
