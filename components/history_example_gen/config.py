@@ -9,6 +9,7 @@ from components.splits import date_cut
 
 FORMATS = ("delimited", "json_lines", "parquet")
 COMPRESSIONS = ("auto", "none", "gzip", "zstd")
+NULL_VALUES = ("\\N", "NULL", "null", "None", "NaN", "nan")
 TIME_UNITS = ("seconds", "milliseconds", "microseconds", "iso8601")
 
 
@@ -122,6 +123,9 @@ class LogsConfig:
         quotes: whether `"` encloses fields; false takes it as a character
             like any other. Separators of several characters never quote.
             Delimited only.
+        null_values: texts that stand for a missing user, item or time, such
+            as databases and pandas write them; whatever the format. Blank
+            ones always are missing.
         keep: which usable rows become events.
     """
 
@@ -139,6 +143,7 @@ class LogsConfig:
     max_bad_row_share: float = 0.01
     num_buckets: int = 8
     quotes: bool = True
+    null_values: tuple[str, ...] = NULL_VALUES
     keep: KeepConfig = dataclasses.field(default_factory=KeepConfig)
 
     def __post_init__(self) -> None:

@@ -73,7 +73,9 @@ def find_logs(config: LogsConfig, now: float | None = None) -> list[LogFile]:
 def _describe_delimited(config: LogsConfig, path: str, order: int) -> LogFile:
     compression = find_compression(config, path)
     start = read_start(path, compression)
-    lines = start.removeprefix(BOM).splitlines()
+    lines = [
+        line.rstrip(b"\r") for line in start.removeprefix(BOM).split(b"\n")
+    ]
     rows = [line for line in lines[config.header :] if line.strip()]
     if not rows and not any(line.strip() for line in lines):
         return no_rows(path, order)

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 
 def to_text(column: pa.Array) -> pa.Array:
@@ -61,6 +62,13 @@ def check_utf8(column: pa.Array) -> tuple[pa.Array, np.ndarray]:
         for value, bad in zip(values, invalid, strict=True)
     ]
     return pa.array(values, pa.binary()).cast(pa.string()), invalid
+
+
+def strip_fields(column: pa.Array) -> pa.Array:
+    """The binary column without spaces, tabs and CRs around its values."""
+    # As bytes: what is no UTF-8 is found later, and stays as it is.
+    texts = pc.ascii_trim(column.view(pa.string()), " \t\r")
+    return texts.view(pa.binary())
 
 
 def one_chunk(column: pa.ChunkedArray) -> pa.Array:

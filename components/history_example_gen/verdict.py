@@ -22,6 +22,7 @@ _MEANING = {
     reasons.NOT_JSON: "no JSON object",
     reasons.MISSING_VALUE: "missing or null value",
     reasons.NESTED_VALUE: "nested value",
+    reasons.LINE_BREAK: "line break in an id",
     reasons.UNREADABLE_WEIGHT: "missing or unreadable weight",
 }
 

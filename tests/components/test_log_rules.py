@@ -341,7 +341,7 @@ def test_every_reason_has_words():
         for name, value in vars(rows).items()
         if name.isupper() and isinstance(value, str)
     } - {rows.WHOLE_ROW}
-    assert len(reasons) == 12
+    assert len(reasons) == 13
     for reason in reasons:
         ingest = {
             "files": 1,
