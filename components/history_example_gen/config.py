@@ -99,7 +99,8 @@ class LogsConfig:
     Attributes:
         path: folder of the log files (local, gs:// or s3://).
         pattern: glob inside `path`, or several of which each must match;
-            `**` also descends into sub-folders. Files are read in the order
+            `**` also descends into sub-folders, and `**/` stands for any
+            number of them, also none. Files are read in the order
             of their paths.
         format: delimited (CSV, TSV, `::`), json_lines (an object a line) or
             parquet.

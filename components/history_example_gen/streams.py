@@ -86,11 +86,22 @@ class LogStream:
 
 
 def open_raw(path: str) -> IO[bytes]:
-    """Opens a file as it is; the stream can seek."""
-    return cast(
-        IO[bytes],
-        FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED),
-    )
+    """Opens a file as it is; the stream can seek.
+
+    Raises:
+        LogsError: it may not be read.
+    """
+    try:
+        file = FileSystems.open(
+            path, compression_type=CompressionTypes.UNCOMPRESSED
+        )
+    except PermissionError as error:
+        raise LogsError(
+            f"No permission to read {path}, which `logs.pattern` matches in "
+            "`logs.path`. Give the user that runs this read permission for "
+            "it, or leave it out of `logs.pattern`."
+        ) from error
+    return cast(IO[bytes], file)
 
 
 def find_compression(config: LogsConfig, path: str) -> str:
