@@ -10,7 +10,13 @@ from components.splits import date_cut
 FORMATS = ("delimited", "json_lines", "parquet")
 COMPRESSIONS = ("auto", "none", "gzip", "zstd")
 NULL_VALUES = ("\\N", "NULL", "null", "None", "NaN", "nan")
-TIME_UNITS = ("seconds", "milliseconds", "microseconds", "iso8601")
+TIME_UNITS = (
+    "seconds",
+    "milliseconds",
+    "microseconds",
+    "nanoseconds",
+    "iso8601",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,8 +115,9 @@ class LogsConfig:
         header: whether the first line of every file names the columns;
             delimited only.
         columns: which columns hold user, item and time.
-        time_unit: seconds, milliseconds or microseconds since 1970, or
-            iso8601. A Parquet column of type timestamp has its own unit.
+        time_unit: seconds, milliseconds, microseconds or nanoseconds since
+            1970, or iso8601 (2024-03-01, 20240301, 2024-03-01 12:00:00 UTC).
+            A Parquet column of type timestamp has its own unit.
         earliest_time: ISO-8601 date; earlier rows are unusable. Null allows
             all from 1970 on.
         latest_time: later rows are unusable: `now` (one day after the step

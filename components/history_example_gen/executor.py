@@ -110,20 +110,16 @@ class WriteHistories(beam.DoFn):
         most = self._config.keep.max_user_events
         kept, over = within_cap(histories, most)
         histories = histories.keep(kept)
+        keys_per_second = KEYS_PER_SECOND[self._config.time_unit]
         if histories.num_users:
             write_bucket(
                 self._folder,
                 bucket,
                 self._config.num_buckets,
                 histories,
-                KEYS_PER_SECOND[self._config.time_unit],
+                keys_per_second,
             )
-        yield BucketAccount(
-            histories.num_users,
-            histories.num_events,
-            histories.item_ids,
-            dropped | over,
-        )
+        yield accounts.account_of(histories, dropped | over, keys_per_second)
 
 
 def write_accounts(
@@ -170,9 +166,10 @@ class Executor(BeamExecutor):
         if fileio.exists(temporary_folder(folder)):
             fileio.rmtree(temporary_folder(folder))
         ingest = _read_json(os.path.join(letters.uri, accounts.INGEST_FILE))
-        summary = verdict.describe(ingest)
-        logging.info(summary)
-        print(summary, flush=True)
+        for line in (verdict.describe(ingest), verdict.warn(ingest, config)):
+            if line:
+                logging.info(line)
+                print(line, flush=True)
         _check(ingest, config, letters.uri)
         _set_properties(examples, ingest, exec_properties)
 

@@ -79,8 +79,8 @@ class Block:
         bad_rows: unusable ones, in log order.
         dropped: rule (see `rules`) to usable rows that it dropped, without
             zeros.
-        other_units: time unit to rows that seem to be written in it, where
-            it is not the configured one, without zeros.
+        other_units: what the times seem to be written in to their number,
+            see `time_units.count_other_units`.
     """
 
     users: pa.Array

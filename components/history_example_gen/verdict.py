@@ -39,10 +39,26 @@ def describe(ingest: dict[str, Any]) -> str:
             parts.append(
                 f"{sum(counts.values()):,} {name}{f' ({why})' if why else ''}"
             )
+    times = ingest["times"]
+    when = f"; from {times['first']} to {times['last']} UTC"
     return (
         f"HistoryExampleGen: {ingest['rows']:,} rows of {ingest['files']:,} "
         f"files: {', '.join(parts)}; {ingest['users']:,} users, "
-        f"{ingest['items']:,} items."
+        f"{ingest['items']:,} items{when if times['first'] else ''}."
+    )
+
+
+def warn(ingest: dict[str, Any], config: LogsConfig) -> str | None:
+    """One line where used events lie before there were such logs."""
+    early, used = ingest["times"]["before_1980"], ingest["used"]
+    if not early:
+        return None
+    return (
+        f"HistoryExampleGen: warning: {early:,} of {used:,} used events "
+        f"({early / used:.2%}) lie before 1980, as times that are missing (0) "
+        "or no numbers of seconds do. Check `logs.columns.timestamp` and "
+        f"`logs.time_unit` (now {config.time_unit}); `logs.earliest_time: "
+        "1980-01-01` sets such rows aside."
     )
 
 
@@ -110,8 +126,9 @@ def _advice(counts: dict[str, int], config: LogsConfig) -> str:
     match max(counts, key=lambda reason: counts[reason]):
         case reasons.UNREADABLE_TIME | reasons.IMPOSSIBLE_TIME:
             return (
-                f"Check `logs.time_unit` (now {config.time_unit}) and "
-                f"`logs.columns.timestamp`, repair the rows, {raise_share}"
+                f"Expected: {_time_forms(config)}. Check `logs.time_unit` "
+                f"(now {config.time_unit}) and `logs.columns.timestamp`, "
+                f"repair the rows, {raise_share}"
             )
         case reasons.TOO_EARLY_TIME | reasons.FUTURE_TIME:
             return (
@@ -143,3 +160,14 @@ def _advice(counts: dict[str, int], config: LogsConfig) -> str:
         case reasons.NOT_UTF8:
             return f"Convert the files to UTF-8, {raise_share}"
     return f"Repair the rows, {raise_share}"
+
+
+def _time_forms(config: LogsConfig) -> str:
+    """What a time may look like."""
+    if config.time_unit != "iso8601":
+        return f"a number of {config.time_unit} since 1970 (UTC)"
+    return (
+        "2024-03-01, 20240301, 2024-03-01T12:00, 2024-03-01T12:00:00 or "
+        "2024-03-01 12:00:00.123, then nothing or Z or UTC (UTC), or +02:00, "
+        "+0200 or +02, with or without a space before it"
+    )
