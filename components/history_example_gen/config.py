@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import Any
 
 from components.splits import date_cut
 
+# What every event needs.
+ROLES = ("user", "item", "timestamp")
 FORMATS = ("delimited", "json_lines", "parquet")
 COMPRESSIONS = ("auto", "none", "gzip", "zstd")
 NULL_VALUES = ("\\N", "NULL", "null", "None", "NaN", "nan")
@@ -61,6 +64,9 @@ class KeepConfig:
             log had been read then; null keeps all.
         user_share: share of the users to keep, drawn by a hash of the id.
         user_sample_seed: another seed draws other users.
+        duplicates: all keeps events of the same user, item and time, one the
+            first of them in the log: for systems that write a row again when
+            they are not sure of it (at least once).
         consecutive_repeats: false keeps the first of several events in a row
             of one user with the same item.
         min_user_events, min_item_events: users and items with fewer events
@@ -74,6 +80,7 @@ class KeepConfig:
     until: str | None = None
     user_share: float = 1.0
     user_sample_seed: int = 0
+    duplicates: str = "all"
     consecutive_repeats: bool = True
     min_user_events: int = 1
     min_item_events: int = 1
@@ -86,6 +93,7 @@ class KeepConfig:
             raise ValueError(
                 f"`user_share` must lie in (0, 1], found {self.user_share}."
             )
+        _one_of("duplicates", self.duplicates, ("all", "one"))
         for name in ("min_user_events", "min_item_events"):
             if getattr(self, name) < 1:
                 raise ValueError(
@@ -103,7 +111,8 @@ class LogsConfig:
     """Where the log files are and how to read them.
 
     Attributes:
-        path: folder of the log files (local, gs:// or s3://).
+        path: folder of the log files (local, gs:// or s3://). There are no
+            logs by default; who reads files asks for it.
         pattern: glob inside `path`, or several of which each must match;
             `**` also descends into sub-folders, and `**/` stands for any
             number of them, also none. Files are read in the order
@@ -137,7 +146,7 @@ class LogsConfig:
         keep: which usable rows become events.
     """
 
-    path: str = "data/demo"
+    path: str = ""
     pattern: str | tuple[str, ...] = "*.csv.gz"
     format: str = "delimited"
     separator: str = ","
@@ -203,6 +212,14 @@ class LogsConfig:
                     f"`columns.{column}` is null. Name there the column to "
                     f"look at, or leave `keep.{key}` out."
                 )
+        for first, second in itertools.combinations(ROLES, 2):
+            column = getattr(self.columns, first)
+            if column == getattr(self.columns, second):
+                raise ValueError(
+                    f"`columns.{first}` and `columns.{second}` are both "
+                    f"{column!r}: user, item and time are three columns. Give "
+                    "each its own."
+                )
         for name, value in self.named_columns:
             if self.format != "delimited" and not isinstance(value, str):
                 raise ValueError(
@@ -219,7 +236,7 @@ class LogsConfig:
     @property
     def roles(self) -> tuple[str, ...]:
         """The columns to read: user, item, timestamp and what rules need."""
-        wanted = ["user", "item", "timestamp"]
+        wanted = list(ROLES)
         if self.keep.event_types:
             wanted.append("event_type")
         if self.keep.min_weight is not None:

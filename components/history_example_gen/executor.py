@@ -37,6 +37,7 @@ from components.history_example_gen.histories import (
 from components.history_example_gen.keep import (
     sample_users,
     within_cap,
+    without_duplicates,
     without_repeats,
 )
 from components.history_example_gen.layouts import find_logs
@@ -88,11 +89,16 @@ def merge(
     """The histories of a bucket, and how many events a rule dropped."""
     bucket, batches = element
     histories = merge_batches(batches)
-    if keep.consecutive_repeats:
-        return bucket, (histories, {})
-    new = without_repeats(histories)
-    dropped = {rules.REPEAT: int((~new).sum())}
-    return bucket, (histories.keep(new), dropped)
+    dropped = {}
+    for rule, wanted, mask_of in (
+        (rules.DUPLICATE, keep.duplicates == "one", without_duplicates),
+        (rules.REPEAT, not keep.consecutive_repeats, without_repeats),
+    ):
+        if wanted:
+            new = mask_of(histories)
+            dropped[rule] = int((~new).sum())
+            histories = histories.keep(new)
+    return bucket, (histories, dropped)
 
 
 class WriteHistories(beam.DoFn):

@@ -31,6 +31,10 @@ def match_files(config: LogsConfig) -> list[Any]:
         LogsError: the folder does not exist, may not be read, or a glob
             matches nothing.
     """
+    if not config.path:
+        raise LogsError(
+            "Missing key `logs.path`: give there the folder of the log files."
+        )
     patterns = config.pattern
     if isinstance(patterns, str):
         patterns = (patterns,)

@@ -7,7 +7,7 @@ from typing import Any
 from components.history_example_gen import rows as reasons
 from components.history_example_gen import rules
 from components.history_example_gen.config import LogsConfig
-from components.history_example_gen.readers import LogsError
+from components.history_example_gen.logs import LogsError, nested_fix
 from components.history_example_gen.time_units import describe_wrong_units
 
 _MEANING = {
@@ -115,12 +115,12 @@ def check(
         "cannot be used; `logs.max_bad_row_share` allows "
         f"{config.max_bad_row_share:.2%}. Worst: {name}, {count:,} rows "
         f"({count / num_rows:.2%} of all; {why}), such as\n{samples}\n"
-        f"{_advice(counts, config)}"
+        f"{_advice(worst, counts, config)}"
         + (f" All of them, with their reasons: {letters}" if letters else "")
     )
 
 
-def _advice(counts: dict[str, int], config: LogsConfig) -> str:
+def _advice(column: str, counts: dict[str, int], config: LogsConfig) -> str:
     """What to do about the most frequent reason of the worst column."""
     raise_share = "or raise `logs.max_bad_row_share` to go on without them."
     match max(counts, key=lambda reason: counts[reason]):
@@ -159,6 +159,8 @@ def _advice(counts: dict[str, int], config: LogsConfig) -> str:
             )
         case reasons.NOT_UTF8:
             return f"Convert the files to UTF-8, {raise_share}"
+        case reasons.NESTED_VALUE:
+            return f"{nested_fix(column)} Repair the rows, {raise_share}"
     return f"Repair the rows, {raise_share}"
 
 

@@ -11,7 +11,11 @@ import pytest
 from apache_beam.io.filesystem import FileMetadata, MatchResult
 
 from components.history_example_gen import readers, rows, streams
-from components.history_example_gen.config import ColumnsConfig, LogsConfig
+from components.history_example_gen.config import (
+    ColumnsConfig,
+    KeepConfig,
+    LogsConfig,
+)
 from components.history_example_gen.fingerprint import input_fingerprint
 from components.history_example_gen.layouts import find_logs
 from components.history_example_gen.readers import LogsError, match_files
@@ -295,6 +299,49 @@ def test_long_headers_and_blank_starts(tmp_path: pathlib.Path, length: int):
     assert len(read_logs(tmp_path, files, config).events) == 1
 
 
+@pytest.mark.parametrize("header", [True, False])
+@pytest.mark.parametrize("length", [9, 40_000])
+def test_lines_that_end_in_cr_only(tmp_path: pathlib.Path, header, length):
+    lines = HEADER * header + "ann,tea,1\n" * length
+    columns = ColumnsConfig() if header else ColumnsConfig(0, 1, 2)
+    message = read_error(
+        tmp_path,
+        {"a.csv": lines.replace("\n", "\r")},
+        header=header,
+        columns=columns,
+    )
+    assert "a.csv:1: the lines end in CR only" in message
+    assert "`tr '\\r' '\\n'`" in message
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [("", "Line 1 is blank"), ("# exported", "Line 1 is a comment")],
+)
+def test_a_line_above_the_header(tmp_path: pathlib.Path, line, words):
+    message = read_error(tmp_path, {"a.csv": f"{line}\n{LINES}"})
+    assert words in message
+    assert "`tail -n +2`" in message
+    assert "separator" not in message
+
+
+def test_one_column_for_two_roles(tmp_path: pathlib.Path):
+    with pytest.raises(ValueError, match="`columns.user` and `columns.item`"):
+        LogsConfig(columns=ColumnsConfig(user="id", item="id"))
+    with pytest.raises(ValueError, match="are both 1"):
+        LogsConfig(header=False, columns=ColumnsConfig(0, 1, 1))
+    message = read_error(
+        tmp_path, {"a.csv": LINES}, columns=ColumnsConfig("user_id", 0)
+    )
+    assert "`logs.columns.user` and `logs.columns.item`" in message
+    assert "both are column 0" in message
+
+
+def test_no_folder_of_logs():
+    with pytest.raises(LogsError, match="Missing key `logs.path`"):
+        match_files(LogsConfig())
+
+
 def test_header_with_a_column_twice(tmp_path: pathlib.Path):
     content = "user_id,x,item_id,x,item_id,timestamp\nann,1,tea,2,jam,3\n"
     message = read_error(tmp_path, {"a.csv": content})
@@ -372,6 +419,8 @@ def test_settings_of_formats():
         LogsConfig(format="csv")
     with pytest.raises(ValueError, match="`columns.item` must be a name"):
         LogsConfig(format="json_lines", columns=ColumnsConfig(item=1))
+    with pytest.raises(ValueError, match="`duplicates` must be all or one"):
+        KeepConfig(duplicates="none")
     with pytest.raises(ValueError, match="`duplicate_files` must be refuse or"):
         LogsConfig(duplicate_files="drop")
     # There is no header to be without.
