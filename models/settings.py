@@ -125,14 +125,21 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
         options = typing.get_args(hint)
         if value is None and type(None) in options:
             return None
-        error: SettingsError | None = None
+        problems: list[tuple[Any, SettingsError]] = []
         for option in _fitting(options, value):
             try:
                 return _convert(option, value, path)
             except SettingsError as problem:
-                error = problem
-        assert error is not None
-        raise error
+                problems.append((option, problem))
+        deeper = [
+            problem
+            for _, problem in problems
+            if not str(problem).startswith(f"`{path}` must be ")
+        ]
+        if deeper or len(problems) == 1:
+            raise (deeper or [problems[0][1]])[-1]
+        names = [_type_name(option) for option, _ in problems]
+        raise _wrong(path, " or ".join(names), value)
     if dataclasses.is_dataclass(hint):
         return from_mapping(typing.cast(type, hint), value, path)
     if origin is tuple:
@@ -169,10 +176,18 @@ def _fitting(options: tuple[Any, ...], value: Any) -> list[Any]:
     return fit or some
 
 
+def _type_name(hint: Any) -> str:
+    names = {tuple: "a list", dict: "a mapping"}
+    origin = typing.get_origin(hint) or hint
+    return names.get(origin, getattr(hint, "__name__", str(hint)))
+
+
 def _wrong(path: str, expected: str, value: Any) -> SettingsError:
     hint = ""
-    if isinstance(value, str) and expected == "float":
+    if isinstance(value, str) and "float" in expected.split(" or "):
         hint = " (YAML reads 1e-3 as text; write 1.0e-3 or 0.001)"
+    if value is None:
+        hint = " (a key without a value in YAML)"
     return SettingsError(
         f"`{path}` must be {expected}, found {type(value).__name__}: "
         f"{value!r}.{hint}"

@@ -185,19 +185,28 @@ def load_config(
     tree, places = read_tree(path, overrides)
     _resolve_paths(tree, places, str(path))
     try:
-        return from_mapping(PipelineConfig, tree)
+        config = from_mapping(PipelineConfig, tree)
     except SettingsError as error:
         message = str(error).removeprefix("`PipelineConfig`: ")
         place = place_of(message, places, str(path))
         raise SettingsError(f"{place}: {message}") from error
+    # Not a default: nobody should train on the demo's made-up shop under a
+    # name of their own.
+    if not config.logs.path:
+        place = places.get("logs.path", places.get("logs", str(path)))
+        raise SettingsError(
+            f"{place}: Missing key `logs.path`: the folder of the log files, "
+            "such as `logs: {path: /data/my-shop}`. Fix: give it there, or "
+            "--set logs.path=..."
+        )
+    return config
 
 
 def _resolve_paths(tree: dict[str, Any], places: Places, path: str) -> None:
     """Makes the folders among the settings absolute in place."""
     logs = tree.setdefault("logs", {})
     if isinstance(logs, dict):
-        logs.setdefault("path", "data/demo")
-        if isinstance(logs["path"], str):
+        if isinstance(logs.get("path"), str) and logs["path"]:
             place = places.get("logs.path", path)
             logs["path"] = _absolute(_expand(logs["path"], place))
     tree.setdefault("runs_dir", "runs")

@@ -10,14 +10,18 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from tfx.dsl.io import fileio
 
 from components.history_example_gen import rules
+from components.history_example_gen.histories import BucketHistories
 from components.history_example_gen.rows import BadRow
 from components.history_example_gen.time_units import find_wrong_units
 
 DEAD_LETTERS_FILE = "dead_letters.jsonl.gz"
+# Of no log of a shop: 1980-01-01, unix seconds.
+EARLY = 315_532_800
 _SAMPLES = 3
 _SAMPLE_TEXT = 160
 
@@ -54,12 +58,40 @@ class BucketAccount:
         num_used: events.
         item_ids: [n] binary, their distinct items.
         dropped: events that each rule dropped.
+        first: unix seconds of the first event, None without events.
+        last: of the last one.
+        num_early: events before 1980.
     """
 
     num_users: int
     num_used: int
     item_ids: pa.Array
     dropped: dict[str, int]
+    first: int | None = None
+    last: int | None = None
+    num_early: int = 0
+
+
+def account_of(
+    histories: BucketHistories, dropped: dict[str, int], keys_per_second: int
+) -> BucketAccount:
+    """The account of a bucket.
+
+    Args:
+        histories: those that are used.
+        dropped: events that each rule dropped.
+        keys_per_second: unit of the sort keys.
+    """
+    keys = histories.keys
+    return BucketAccount(
+        histories.num_users,
+        histories.num_events,
+        histories.item_ids,
+        dropped,
+        int(keys.min()) // keys_per_second if len(keys) else None,
+        int(keys.max()) // keys_per_second if len(keys) else None,
+        int(np.count_nonzero(keys < EARLY * keys_per_second)),
+    )
 
 
 def write_dead_letters(folder: str, blocks: Iterable[BlockAccount]) -> None:
@@ -96,6 +128,8 @@ def summarize(
     Returns:
         files, rows, used, users and items; `dropped`: rows per rule, in the
         order the rules apply; `dead`: rows per reason;
+        `times` of the used events: `first` and `last` (UTC, null without
+        events), and how many lie `before_1980`;
         `dead_columns`: rows per column, then per reason; `samples`: up to
         three rows per column, as file:line and text; `wrong_units`: what
         `time_units.find_wrong_units` returns.
@@ -127,6 +161,8 @@ def summarize(
             "some were lost or doubled."
         )
     items = [bucket.item_ids for bucket in buckets]
+    first = [bucket.first for bucket in buckets if bucket.first is not None]
+    last = [bucket.last for bucket in buckets if bucket.last is not None]
     return {
         "files": num_files,
         "rows": num_rows,
@@ -135,7 +171,17 @@ def summarize(
         "dead": dict(sorted(dead.items())),
         "users": sum(bucket.num_users for bucket in buckets),
         "items": len(pa.concat_arrays(items).unique()) if items else 0,
+        "times": {
+            "first": _utc(min(first)) if first else None,
+            "last": _utc(max(last)) if last else None,
+            "before_1980": sum(bucket.num_early for bucket in buckets),
+        },
         "dead_columns": {name: dict(n) for name, n in columns.items()},
         "samples": samples,
         "wrong_units": find_wrong_units(blocks),
     }
+
+
+def _utc(second: int) -> str:
+    # numpy knows years beyond 9999, which `latest_time: null` allows.
+    return str(np.datetime64(second, "s")).replace("T", " ")

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import Any
 
 from components.splits import date_cut
 
+# What every event needs.
+ROLES = ("user", "item", "timestamp")
 FORMATS = ("delimited", "json_lines", "parquet")
 COMPRESSIONS = ("auto", "none", "gzip", "zstd")
-TIME_UNITS = ("seconds", "milliseconds", "microseconds", "iso8601")
+NULL_VALUES = ("\\N", "NULL", "null", "None", "NaN", "nan")
+TIME_UNITS = (
+    "seconds",
+    "milliseconds",
+    "microseconds",
+    "nanoseconds",
+    "iso8601",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +64,9 @@ class KeepConfig:
             log had been read then; null keeps all.
         user_share: share of the users to keep, drawn by a hash of the id.
         user_sample_seed: another seed draws other users.
+        duplicates: all keeps events of the same user, item and time, one the
+            first of them in the log: for systems that write a row again when
+            they are not sure of it (at least once).
         consecutive_repeats: false keeps the first of several events in a row
             of one user with the same item.
         min_user_events, min_item_events: users and items with fewer events
@@ -67,6 +80,7 @@ class KeepConfig:
     until: str | None = None
     user_share: float = 1.0
     user_sample_seed: int = 0
+    duplicates: str = "all"
     consecutive_repeats: bool = True
     min_user_events: int = 1
     min_item_events: int = 1
@@ -79,6 +93,7 @@ class KeepConfig:
             raise ValueError(
                 f"`user_share` must lie in (0, 1], found {self.user_share}."
             )
+        _one_of("duplicates", self.duplicates, ("all", "one"))
         for name in ("min_user_events", "min_item_events"):
             if getattr(self, name) < 1:
                 raise ValueError(
@@ -96,9 +111,11 @@ class LogsConfig:
     """Where the log files are and how to read them.
 
     Attributes:
-        path: folder of the log files (local, gs:// or s3://).
+        path: folder of the log files (local, gs:// or s3://). There are no
+            logs by default; who reads files asks for it.
         pattern: glob inside `path`, or several of which each must match;
-            `**` also descends into sub-folders. Files are read in the order
+            `**` also descends into sub-folders, and `**/` stands for any
+            number of them, also none. Files are read in the order
             of their paths.
         format: delimited (CSV, TSV, `::`), json_lines (an object a line) or
             parquet.
@@ -107,8 +124,9 @@ class LogsConfig:
         header: whether the first line of every file names the columns;
             delimited only.
         columns: which columns hold user, item and time.
-        time_unit: seconds, milliseconds or microseconds since 1970, or
-            iso8601. A Parquet column of type timestamp has its own unit.
+        time_unit: seconds, milliseconds, microseconds or nanoseconds since
+            1970, or iso8601 (2024-03-01, 20240301, 2024-03-01 12:00:00 UTC).
+            A Parquet column of type timestamp has its own unit.
         earliest_time: ISO-8601 date; earlier rows are unusable. Null allows
             all from 1970 on.
         latest_time: later rows are unusable: `now` (one day after the step
@@ -122,10 +140,13 @@ class LogsConfig:
         quotes: whether `"` encloses fields; false takes it as a character
             like any other. Separators of several characters never quote.
             Delimited only.
+        null_values: texts that stand for a missing user, item or time, such
+            as databases and pandas write them; whatever the format. Blank
+            ones always are missing.
         keep: which usable rows become events.
     """
 
-    path: str = "data/demo"
+    path: str = ""
     pattern: str | tuple[str, ...] = "*.csv.gz"
     format: str = "delimited"
     separator: str = ","
@@ -139,6 +160,7 @@ class LogsConfig:
     max_bad_row_share: float = 0.01
     num_buckets: int = 8
     quotes: bool = True
+    null_values: tuple[str, ...] = NULL_VALUES
     keep: KeepConfig = dataclasses.field(default_factory=KeepConfig)
 
     def __post_init__(self) -> None:
@@ -190,6 +212,14 @@ class LogsConfig:
                     f"`columns.{column}` is null. Name there the column to "
                     f"look at, or leave `keep.{key}` out."
                 )
+        for first, second in itertools.combinations(ROLES, 2):
+            column = getattr(self.columns, first)
+            if column == getattr(self.columns, second):
+                raise ValueError(
+                    f"`columns.{first}` and `columns.{second}` are both "
+                    f"{column!r}: user, item and time are three columns. Give "
+                    "each its own."
+                )
         for name, value in self.named_columns:
             if self.format != "delimited" and not isinstance(value, str):
                 raise ValueError(
@@ -206,7 +236,7 @@ class LogsConfig:
     @property
     def roles(self) -> tuple[str, ...]:
         """The columns to read: user, item, timestamp and what rules need."""
-        wanted = ["user", "item", "timestamp"]
+        wanted = list(ROLES)
         if self.keep.event_types:
             wanted.append("event_type")
         if self.keep.min_weight is not None:

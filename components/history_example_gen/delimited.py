@@ -7,6 +7,7 @@ only where that parser and the line breaks disagree about what a row is.
 from __future__ import annotations
 
 import csv as python_csv
+import re
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +30,9 @@ from components.history_example_gen.texts import one_chunk
 
 # Stands for a separator of several characters, which Arrow cannot split by.
 _SUBSTITUTE = b"\x1f"
+# Stands for a CR inside of a line, which Python's csv takes for its end; it is
+# none of the characters that bytes become.
+_CR_SUBSTITUTE = "\u240d"
 
 
 def parse_block(
@@ -42,6 +46,8 @@ def parse_block(
         log: the file and its columns.
         config: how to read it.
     """
+    if b"\r\r\n" in data:  # a text file that was opened as text twice
+        data = re.sub(rb"\r+\n", b"\n", data)
     fields = _split_together(data, log, config)
     if fields is None:
         fields = _split_one_by_one(data, log, config)
@@ -55,20 +61,26 @@ def split_line(line: bytes, config: LogsConfig) -> list[bytes] | None:
     separator = config.separator.encode()
     if len(separator) > 1 or not config.quotes or b'"' not in line:
         return line.split(separator)
-    text = line.decode("latin-1")  # one character per byte, both ways
+    # One character per byte, both ways.
+    text = line.decode("latin-1").replace("\r", _CR_SUBSTITUTE)
     try:
         rows = list(
             python_csv.reader([text], delimiter=config.separator, strict=True)
         )
     except python_csv.Error:
         return None
-    return [field.encode("latin-1") for field in rows[0]] if rows else []
+    return [
+        field.replace(_CR_SUBSTITUTE, "\r").encode("latin-1")
+        for field in (rows[0] if rows else [])
+    ]
 
 
 def _split_together(
     data: bytes, log: LogFile, config: LogsConfig
 ) -> Fields | None:
     """Fields by Arrow, or None where it does not see one row per line."""
+    if b"\r" in data and data.count(b"\r") != data.count(b"\r\n"):
+        return None  # Arrow takes a CR inside of a line for its end
     delimiter = config.separator.encode()
     quotes = config.quotes and len(delimiter) == 1
     text = data
@@ -148,7 +160,7 @@ def _split_one_by_one(data: bytes, log: LogFile, config: LogsConfig) -> Fields:
     kept: list[int] = []
     faults: Faults = {}
     for index, line in enumerate(data.split(b"\n")[:-1]):
-        fields = split_line(line.removesuffix(b"\r"), config)
+        fields = split_line(line.rstrip(b"\r"), config)
         if fields is None:
             faults[index] = (WHOLE_ROW, UNCLOSED_QUOTE)
         elif len(fields) != log.num_columns:

@@ -38,6 +38,7 @@ from components.history_example_gen.histories import (
 from components.history_example_gen.keep import (
     sample_users,
     within_cap,
+    without_duplicates,
     without_repeats,
 )
 from components.history_example_gen.layouts import find_logs
@@ -89,11 +90,16 @@ def merge(
     """The histories of a bucket, and how many events a rule dropped."""
     bucket, batches = element
     histories = merge_batches(batches)
-    if keep.consecutive_repeats:
-        return bucket, (histories, {})
-    new = without_repeats(histories)
-    dropped = {rules.REPEAT: int((~new).sum())}
-    return bucket, (histories.keep(new), dropped)
+    dropped = {}
+    for rule, wanted, mask_of in (
+        (rules.DUPLICATE, keep.duplicates == "one", without_duplicates),
+        (rules.REPEAT, not keep.consecutive_repeats, without_repeats),
+    ):
+        if wanted:
+            new = mask_of(histories)
+            dropped[rule] = int((~new).sum())
+            histories = histories.keep(new)
+    return bucket, (histories, dropped)
 
 
 class WriteHistories(beam.DoFn):
@@ -111,20 +117,16 @@ class WriteHistories(beam.DoFn):
         most = self._config.keep.max_user_events
         kept, over = within_cap(histories, most)
         histories = histories.keep(kept)
+        keys_per_second = KEYS_PER_SECOND[self._config.time_unit]
         if histories.num_users:
             write_bucket(
                 self._folder,
                 bucket,
                 self._config.num_buckets,
                 histories,
-                KEYS_PER_SECOND[self._config.time_unit],
+                keys_per_second,
             )
-        yield BucketAccount(
-            histories.num_users,
-            histories.num_events,
-            histories.item_ids,
-            dropped | over,
-        )
+        yield accounts.account_of(histories, dropped | over, keys_per_second)
 
 
 def write_accounts(
@@ -171,9 +173,10 @@ class Executor(BeamExecutor):
         if fileio.exists(temporary_folder(folder)):
             fileio.rmtree(temporary_folder(folder))
         ingest = _read_json(os.path.join(letters.uri, INGEST_FILE))
-        summary = verdict.describe(ingest)
-        logging.info(summary)
-        print(summary, flush=True)
+        for line in (verdict.describe(ingest), verdict.warn(ingest, config)):
+            if line:
+                logging.info(line)
+                print(line, flush=True)
         _check(ingest, config, letters.uri)
         _set_properties(examples, ingest, exec_properties)
 

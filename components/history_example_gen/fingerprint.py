@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from components.history_example_gen.config import LogsConfig
 from components.history_example_gen.readers import match_files
+from components.history_example_gen.streams import open_raw
 
 # Up to this size in all, contents are read, so that rewriting the same bytes
 # changes nothing; beyond it sizes, store checksums and times must do.
@@ -43,9 +43,7 @@ def input_fingerprint(config: LogsConfig) -> str:
 def content_digest(path: str) -> str:
     """SHA-256 of the bytes of a file, as they are."""
     digest = hashlib.sha256()
-    with FileSystems.open(
-        path, compression_type=CompressionTypes.UNCOMPRESSED
-    ) as stream:
+    with open_raw(path) as stream:
         while chunk := stream.read(_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()

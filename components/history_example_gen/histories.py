@@ -107,7 +107,8 @@ def split_by_user(
     of_rows = buckets[user_codes]
     rows = np.argsort(of_rows, kind="stable")
     bounds = np.searchsorted(of_rows[rows], np.arange(num_buckets + 1))
-    for bucket in np.unique(buckets).tolist():
+    # The dictionary may hold users without a row.
+    for bucket in np.flatnonzero(np.diff(bounds)).tolist():
         chosen = rows[bounds[bucket] : bounds[bucket + 1]]
         columns = pa.record_batch(
             [

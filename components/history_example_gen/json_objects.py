@@ -41,7 +41,7 @@ def read_one_by_one(data: bytes, keys: dict[str, str]) -> Fields:
     kept: list[int] = []
     faults: Faults = {}
     for index, line in enumerate(data.split(b"\n")[:-1]):
-        if not line.removesuffix(b"\r").strip(b" "):
+        if not line.strip(b" \r"):
             continue
         values = read_object(line)
         if values is None:

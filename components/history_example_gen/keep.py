@@ -1,4 +1,4 @@
-"""The rules on users, repeats and caps, on columns.
+"""The rules on users, duplicates, repeats and caps, on columns.
 
 Whether an event is kept never depends on a later event of the log, so these
 rules leave the past as it is. The iterated k-core, which does look ahead, is
@@ -48,6 +48,23 @@ def sample_users(block: Block, share: float, seed: int) -> Block:
         keys=block.keys[chosen],
         dropped=block.dropped | {USER_SHARE: int((~chosen).sum())},
     )
+
+
+def without_duplicates(histories: BucketHistories) -> np.ndarray:
+    """[num_events] bool: no event before has the same user, item and time."""
+    users, keys = histories.users, histories.keys
+    new = np.ones(len(keys), bool)  # another moment than the event before
+    new[1:] = (keys[1:] != keys[:-1]) | (users[1:] != users[:-1])
+    alone = new & np.append(new[1:], True)
+    rows = np.flatnonzero(~alone)
+    moments, items = np.cumsum(new)[rows], histories.items[rows]
+    # A stable sort: the first in the log stays the first.
+    order = np.lexsort((items, moments))
+    again = np.zeros(len(rows), bool)
+    again[1:] = (np.diff(items[order]) == 0) & (np.diff(moments[order]) == 0)
+    kept = np.ones(len(keys), bool)
+    kept[rows[order[again]]] = False
+    return kept
 
 
 def without_repeats(histories: BucketHistories) -> np.ndarray:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import itertools
 
-from components.history_example_gen.config import LogsConfig
+from components.history_example_gen.config import ROLES, LogsConfig
 from components.history_example_gen.delimited import split_line
 from components.history_example_gen.duplicates import refuse_duplicates
 from components.history_example_gen.logs import (
@@ -73,7 +74,9 @@ def find_logs(config: LogsConfig, now: float | None = None) -> list[LogFile]:
 def _describe_delimited(config: LogsConfig, path: str, order: int) -> LogFile:
     compression = find_compression(config, path)
     start = read_start(path, compression)
-    lines = start.removeprefix(BOM).splitlines()
+    lines = [
+        line.rstrip(b"\r") for line in start.removeprefix(BOM).split(b"\n")
+    ]
     rows = [line for line in lines[config.header :] if line.strip()]
     if not rows and not any(line.strip() for line in lines):
         return no_rows(path, order)
@@ -94,12 +97,24 @@ def _describe_delimited(config: LogsConfig, path: str, order: int) -> LogFile:
             role: (column, f"{role} (column {column})")
             for role, column in config.named_columns
         }
+    _check_apart(path, {role: place[0] for role, place in places.items()})
     positions, names = zip(
         *(places[role] for role in config.roles), strict=True
     )
     return LogFile(
         path, order, compression, num_columns if rows else 0, positions, names
     )
+
+
+def _check_apart(path: str, positions: dict[str, int]) -> None:
+    """Refuses one column, by name and by number, for two roles."""
+    for first, second in itertools.combinations(ROLES, 2):
+        if positions[first] == positions[second]:
+            raise LogsError(
+                f"{path}: `logs.columns.{first}` and `logs.columns.{second}` "
+                f"both are column {positions[first]} (from 0). Give each its "
+                "own."
+            )
 
 
 def _check_number(
@@ -150,6 +165,13 @@ def _fix(
     config: LogsConfig, role: str, column: str | int, header: list[str]
 ) -> str:
     """What may be wrong where a column is not in the header."""
+    if len(header) == 1 and header[0][:1] in ("", "#"):
+        kind = "a comment" if header[0] else "blank"
+        return (
+            f" Line 1 is {kind}, but the first line of every file has to name "
+            "the columns (`logs.header`). Remove the lines above the header, "
+            "for example with `tail -n +2`."
+        )
     if len(header) == 1 and not header[0].startswith("{"):
         return (
             " It is one column only: is `logs.separator` "

@@ -49,6 +49,17 @@ def list_some(names: list[str], most: int = 12) -> str:
     return shown + (f", ... ({len(names)})" if len(names) > most else "")
 
 
+def nested_fix(name: str) -> str:
+    """What to do about a value inside of another one, for a message."""
+    outer = name.partition(".")[0]
+    inner = name if "." in name else f"{outer}.id"
+    return (
+        f"What is inside of an object or a list (`{inner}`) is not read. Write "
+        "it as a key or a column of the row itself, for example with `jq -c "
+        f"'.{outer}_id = .{inner}'`, and name that."
+    )
+
+
 def suggest(name: str, options: list[str]) -> str:
     """The nearest option as a question for a message, or nothing."""
     near = difflib.get_close_matches(name, options, n=1, cutoff=0.4)

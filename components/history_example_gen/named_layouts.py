@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
+
 from components.history_example_gen.config import LogsConfig
 from components.history_example_gen.json_objects import read_object
 from components.history_example_gen.logs import (
     LogFile,
     LogsError,
     list_some,
+    nested_fix,
     no_rows,
     suggest,
 )
@@ -67,12 +70,18 @@ def describe_parquet(config: LogsConfig, path: str, order: int) -> LogFile:
                 f"{_keys_found(schema.names, role, name, 'Columns')}"
             )
         kind = schema.field(name).type
-        if not is_readable(kind):
+        if not is_readable(kind, role):
+            fix = (
+                "Cast it to a 64-bit integer or to a string when the file is "
+                "written"
+                if pa.types.is_decimal(kind)
+                else "Write the file with a flat column of one value a row"
+            )
             raise LogsError(
                 f"{path}: column {name!r} ({key}) is of type {kind}, expected "
-                "an integer, float, bool, timestamp, string, binary or "
-                f"dictionary column. Point {key} to a flat column with one "
-                "value a row, or write the file with one."
+                "an integer, float, bool, timestamp, date, string, binary or "
+                "dictionary column, or decimals without a fraction. "
+                f"{fix}, or point {key} to another column."
             )
     if not num_rows:
         return no_rows(path, order)
@@ -85,5 +94,7 @@ def _names(config: LogsConfig) -> tuple[str, ...]:
 
 
 def _keys_found(found: list[str], role: str, name: str, what: str) -> str:
+    if name.partition(".")[0] in found:
+        return f"{what} found: {list_some(found)}. {nested_fix(name)}"
     near = suggest(name, found) or f" Set `logs.columns.{role}` to one of them."
     return f"{what} found: {list_some(found)}.{near}"

@@ -28,16 +28,19 @@ from components.history_example_gen.texts import is_text, to_text
 _ROW_BYTES = 32
 
 
-def is_readable(kind: pa.DataType) -> bool:
-    """Whether a column of this type can be a user, an item or a time."""
+def is_readable(kind: pa.DataType, role: str) -> bool:
+    """Whether a column of this type can be a user, an item, a time, ..."""
     if pa.types.is_dictionary(kind):
-        return is_readable(kind.value_type)
+        return is_readable(kind.value_type, role)
+    if pa.types.is_decimal(kind):
+        return kind.scale == 0 or role == "weight"
     return (
         is_text(kind)
         or pa.types.is_integer(kind)
         or pa.types.is_floating(kind)
         or pa.types.is_boolean(kind)
         or pa.types.is_timestamp(kind)
+        or pa.types.is_date(kind)
         or pa.types.is_null(kind)
     )
 
@@ -105,6 +108,11 @@ def _parse_batch(
             continue
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()
+        if pa.types.is_date(column.type):
+            unit = "s" if pa.types.is_date32(column.type) else "ms"
+            column = column.cast(pa.timestamp(unit))
+        elif pa.types.is_decimal(column.type) and role == "weight":
+            column = column.cast(pa.float64())
         if not _is_time(column.type):
             column = to_text(column)
         columns.append(column)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,32 +14,62 @@ from components.history_example_gen.config import LogsConfig
 from components.history_example_gen.logs import LogFile as LogFile
 from components.history_example_gen.logs import LogsError as LogsError
 from components.history_example_gen.logs import list_some, suggest
+from components.history_example_gen.permissions import closed_folder
 from components.history_example_gen.streams import BOM, LogStream
+
+# A component of a glob, not the end of another one such as `a**/`.
+_ANY_FOLDERS = r"(?<![^/])((?:\*\*/)+)"
 
 
 def match_files(config: LogsConfig) -> list[Any]:
     """Beam FileMetadata of the files matched by `config`, sorted by path.
 
-    A file that several globs match is there once.
+    A file that several globs match is there once. `**/` stands for any
+    number of folders, also none.
 
     Raises:
-        LogsError: the folder does not exist or a glob matches nothing.
+        LogsError: the folder does not exist, may not be read, or a glob
+            matches nothing.
     """
+    if not config.path:
+        raise LogsError(
+            "Missing key `logs.path`: give there the folder of the log files."
+        )
     patterns = config.pattern
     if isinstance(patterns, str):
         patterns = (patterns,)
     found: dict[str, Any] = {}
     for pattern in patterns:
-        files = _match(FileSystems.join(config.path, pattern))
+        files = _match(
+            [FileSystems.join(config.path, glob) for glob in _globs(pattern)]
+        )
         if not files:
             raise _no_match(config, pattern)
         found.update((file.path, file) for file in files)
     return [found[path] for path in sorted(found)]
 
 
+def _globs(pattern: str) -> list[str]:
+    """Beam's globs for a pattern; its own `**/` wants at least one folder."""
+    globs = [""]
+    for part in re.split(_ANY_FOLDERS, pattern):
+        ways = ("", "**/") if part.startswith("**/") else (part,)
+        globs = [start + way for start in globs for way in ways]
+    return globs
+
+
 def _no_match(config: LogsConfig, pattern: str) -> LogsError:
+    above, _, _ = re.split(r"[*?\[]", pattern, maxsplit=1)[0].rpartition("/")
+    closed = closed_folder(os.path.join(config.path, above))
+    if closed is not None:
+        return LogsError(
+            f"No permission to read the folder {closed!r}, so nothing can "
+            f"match `logs.pattern` {pattern!r} in `logs.path` "
+            f"{config.path!r}. Give the user that runs this read and execute "
+            "permission for it, or point `logs.path` to another folder."
+        )
     everything = str(FileSystems.join(config.path, "*"))
-    neighbours = sorted(os.path.basename(f.path) for f in _match(everything))
+    neighbours = sorted(os.path.basename(f.path) for f in _match([everything]))
     if neighbours:
         return LogsError(
             f"No file matches `logs.pattern` {pattern!r} in `logs.path` "
@@ -94,11 +125,13 @@ def read_blocks(
                 return
 
 
-def _match(glob: str) -> list[Any]:
+def _match(globs: list[str]) -> list[Any]:
     try:
-        return list(FileSystems.match([glob])[0].metadata_list)
+        results = FileSystems.match(globs)
+        return [file for result in results for file in result.metadata_list]
     except BeamIOError as error:
         raise LogsError(
-            f"The files matching {glob!r} (`logs.path`, `logs.pattern`) "
-            f"cannot be listed: {error}. Check the path and the access to it."
+            f"The files matching {' or '.join(map(repr, globs))} "
+            "(`logs.path`, `logs.pattern`) cannot be listed: "
+            f"{error}. Check the path and the access to it."
         ) from error

@@ -15,8 +15,19 @@ import pyarrow.compute as pc
 
 from components.history_example_gen import rules
 from components.history_example_gen.config import LogsConfig
+from components.history_example_gen.ids import (
+    EMPTY_FIELD,
+    MISSING_VALUE,
+    NOT_UTF8,
+    Ids,
+)
+from components.history_example_gen.ids import LINE_BREAK as LINE_BREAK
 from components.history_example_gen.logs import LogFile
-from components.history_example_gen.texts import check_utf8, is_text
+from components.history_example_gen.texts import (
+    check_utf8,
+    is_text,
+    strip_fields,
+)
 from components.history_example_gen.times import (
     KEYS_PER_SECOND,
     Times,
@@ -27,10 +38,7 @@ from components.splits import date_cut
 WRONG_COLUMNS = "wrong_number_of_columns"
 UNCLOSED_QUOTE = "unclosed_quote"
 NOT_JSON = "no_json_object"
-MISSING_VALUE = "missing_value"
 NESTED_VALUE = "nested_value"
-EMPTY_FIELD = "empty_field"
-NOT_UTF8 = "not_utf8"
 UNREADABLE_TIME = "unreadable_time"
 IMPOSSIBLE_TIME = "impossible_time"
 TOO_EARLY_TIME = "too_early_time"
@@ -65,14 +73,14 @@ class Block:
     """The events of a block of rows in log order, and the other rows.
 
     Attributes:
-        users: [n] binary.
-        items: [n] binary.
+        users: [n] dictionary of binary, which may hold ids without a row.
+        items: the same.
         keys: [n] int64 sort keys, see `times.KEYS_PER_SECOND`.
         bad_rows: unusable ones, in log order.
         dropped: rule (see `rules`) to usable rows that it dropped, without
             zeros.
-        other_units: time unit to rows that seem to be written in it, where
-            it is not the configured one, without zeros.
+        other_units: what the times seem to be written in to their number,
+            see `time_units.count_other_units`.
     """
 
     users: pa.Array
@@ -123,12 +131,16 @@ def to_block(
     names = dict(zip(config.roles, log.names, strict=True))
     rows = _Rows(fields)
     for role in ("user", "item"):
-        _check_values(rows, columns[role], names[role])
+        ids = Ids(columns[role], config)
+        for mask, reason in ids.faults():
+            rows.reject(mask, names[role], reason)
+        columns[role] = ids.values
     times = _check_times(rows, columns["timestamp"], log, config)
     if config.keep.event_types:
-        allowed = rules.is_allowed(
-            columns["event_type"], config.keep.event_types
-        )
+        kinds = columns["event_type"]
+        if config.format == "delimited":
+            kinds = strip_fields(kinds)
+        allowed = rules.is_allowed(kinds, config.keep.event_types)
         rows.drop(~allowed, rules.EVENT_TYPE)
     if config.keep.min_weight is not None:
         weights, unreadable = rules.read_weights(columns["weight"])
@@ -174,7 +186,9 @@ class _Rows:
         self.left &= ~mask
 
 
-def _check_values(rows: _Rows, column: pa.Array, name: str) -> pa.Array:
+def _check_values(
+    rows: _Rows, column: pa.Array, name: str, null_values: tuple[str, ...]
+) -> pa.Array:
     """Rejects missing, undecodable and blank values.
 
     Returns:
@@ -197,8 +211,13 @@ def _check_values(rows: _Rows, column: pa.Array, name: str) -> pa.Array:
         return column
     text, invalid = check_utf8(column)
     rows.reject(invalid, name, NOT_UTF8)
-    blank = pc.equal(pc.utf8_trim_whitespace(text), "")
-    rows.reject(blank.to_numpy(zero_copy_only=False), name, EMPTY_FIELD)
+    stripped = pc.utf8_trim_whitespace(text)
+    nulls = pa.array(null_values, pa.string())
+    for mask, reason in (
+        (pc.equal(stripped, ""), EMPTY_FIELD),
+        (pc.is_in(stripped, value_set=nulls), MISSING_VALUE),
+    ):
+        rows.reject(mask.to_numpy(zero_copy_only=False), name, reason)
     return text
 
 
@@ -206,7 +225,7 @@ def _check_times(
     rows: _Rows, column: pa.Array, log: LogFile, config: LogsConfig
 ) -> Times:
     name = log.names[2]
-    column = _check_values(rows, column, name)
+    column = _check_values(rows, column, name, config.null_values)
     times = read_times(column, config.time_unit)
     rows.reject(times.unreadable, name, UNREADABLE_TIME)
     rows.reject(times.impossible, name, IMPOSSIBLE_TIME)
@@ -233,7 +252,7 @@ def bad_lines(
     rows = []
     for index in sorted(faults):
         start = int(ends[index - 1]) + 1 if index else 0
-        line = data[start : int(ends[index])].removesuffix(b"\r")
+        line = data[start : int(ends[index])].rstrip(b"\r")
         if line.strip(b" "):
             text = line.decode("utf-8", "replace")[:MAX_TEXT]
             rows.append(BadRow(first_line + index, *faults[index], text))

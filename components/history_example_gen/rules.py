@@ -20,6 +20,7 @@ MIN_WEIGHT = "min_weight"
 UNTIL = "until"
 # Rules on users and whole histories, see `keep` and `core`.
 USER_SHARE = "user_share"
+DUPLICATE = "duplicate"
 REPEAT = "consecutive_repeat"
 CORE = "k_core"
 USER_CAP = "max_user_events"
@@ -29,6 +30,7 @@ MEANING = {
     MIN_WEIGHT: "weight below the minimum",
     UNTIL: "after the last moment to keep",
     USER_SHARE: "user not in the sample",
+    DUPLICATE: "user, item and time of another row",
     REPEAT: "item as in the event before",
     CORE: "user or item with too few events",
     USER_CAP: "beyond the cap per user",

@@ -86,11 +86,22 @@ class LogStream:
 
 
 def open_raw(path: str) -> IO[bytes]:
-    """Opens a file as it is; the stream can seek."""
-    return cast(
-        IO[bytes],
-        FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED),
-    )
+    """Opens a file as it is; the stream can seek.
+
+    Raises:
+        LogsError: it may not be read.
+    """
+    try:
+        file = FileSystems.open(
+            path, compression_type=CompressionTypes.UNCOMPRESSED
+        )
+    except PermissionError as error:
+        raise LogsError(
+            f"No permission to read {path}, which `logs.pattern` matches in "
+            "`logs.path`. Give the user that runs this read permission for "
+            "it, or leave it out of `logs.pattern`."
+        ) from error
+    return cast(IO[bytes], file)
 
 
 def find_compression(config: LogsConfig, path: str) -> str:
@@ -136,13 +147,14 @@ def read_start(path: str, compression: str) -> bytes:
     they stand in an id; those rows are set aside one by one.
 
     Raises:
-        LogsError: the file is damaged, UTF-16 or no text.
+        LogsError: the file is damaged, UTF-16 or no text, or its lines end
+            in CR only.
     """
     with LogStream(path, compression) as stream:
         start = b""
         while chunk := stream.read(_START_BYTES):
             start += chunk
-            if b"\n" in start.strip():
+            if b"\n" in start.strip() or _ends_in_cr(start):
                 break
     if start.startswith(_UTF16_BOMS) or start.count(0) > len(start) // 4:
         raise LogsError(
@@ -150,7 +162,17 @@ def read_start(path: str, compression: str) -> bytes:
             f"{start[:8].hex(' ')}. Convert it to UTF-8, for example with "
             "`iconv -f UTF-16 -t UTF-8`."
         )
+    if _ends_in_cr(start):
+        raise LogsError(
+            f"{path}:1: the lines end in CR only, as on old Macs; only LF and "
+            "CRLF are line ends. Convert it, for example with `tr '\\r' '\\n'`."
+        )
     return start
+
+
+def _ends_in_cr(start: bytes) -> bool:
+    # A CR at the end may have its LF in the next chunk.
+    return b"\n" not in start and b"\r" in start.strip()
 
 
 def _is_skippable_frame(magic: bytes) -> bool:

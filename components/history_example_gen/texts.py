@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 
 def to_text(column: pa.Array) -> pa.Array:
@@ -16,14 +17,16 @@ def to_text(column: pa.Array) -> pa.Array:
     one is missing, and they are meant to be the same ids.
 
     Args:
-        column: [n] of an integer, float, bool, timestamp, text or dictionary
-            type.
+        column: [n] of an integer, float, bool, timestamp, date, text or
+            dictionary type, or decimals without a fraction.
     """
     kind = column.type
     if pa.types.is_dictionary(kind):
         return to_text(column.dictionary).take(column.indices)
     if pa.types.is_floating(kind):
         return _float_column(column)
+    if pa.types.is_decimal(kind):
+        return _decimal_column(column)
     if is_text(kind) or pa.types.is_null(kind):
         return column.cast(pa.binary())
     return column.cast(pa.string()).cast(pa.binary())
@@ -63,6 +66,13 @@ def check_utf8(column: pa.Array) -> tuple[pa.Array, np.ndarray]:
     return pa.array(values, pa.binary()).cast(pa.string()), invalid
 
 
+def strip_fields(column: pa.Array) -> pa.Array:
+    """The binary column without spaces, tabs and CRs around its values."""
+    # As bytes: what is no UTF-8 is found later, and stays as it is.
+    texts = pc.ascii_trim(column.view(pa.string()), " \t\r")
+    return texts.view(pa.binary())
+
+
 def one_chunk(column: pa.ChunkedArray) -> pa.Array:
     """The column of a table as one array."""
     if column.num_chunks == 1:
@@ -83,6 +93,14 @@ def _float_column(column: pa.Array) -> pa.Array:
     values = coded.dictionary.to_numpy(zero_copy_only=False)
     texts = pa.array([float_text(value) for value in values], pa.string())
     return texts.cast(pa.binary()).take(coded.indices)
+
+
+def _decimal_column(column: pa.Array) -> pa.Array:
+    try:
+        return column.cast(pa.int64()).cast(pa.string()).cast(pa.binary())
+    except pa.ArrowInvalid:  # ids of more than 18 digits
+        texts = [v if v is None else str(int(v)) for v in column.to_pylist()]
+        return pa.array(texts, pa.string()).cast(pa.binary())
 
 
 def _is_utf8(value: bytes | None) -> bool:

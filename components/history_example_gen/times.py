@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.history_example_gen.config import LogsConfig
+from components.history_example_gen.texts import to_text
 from components.history_example_gen.time_units import count_other_units
 from components.splits import date_cut
 
@@ -21,22 +22,31 @@ KEYS_PER_SECOND = {
     "seconds": 1_000_000,
     "milliseconds": 1_000_000,
     "microseconds": 1_000_000,
+    "nanoseconds": 1_000_000_000,
     "iso8601": 1_000_000_000,
 }
 _KEYS_PER_UNIT = {
     "seconds": 1_000_000,
     "milliseconds": 1_000,
     "microseconds": 1,
+    "nanoseconds": 1,
 }
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _LARGEST_KEY = 2**63 - 1024  # also exact as a float
 _DAY = 86_400
-_INTEGER = r"^-?\d{1,18}$"
+_INTEGER = r"^-?(\d{1,18}|[1-8]\d{18})$"
 _NUMBER = r"^-?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$"
 _NOT_FINITE = r"(?i)^[+-]?(nan|inf|infinity)$"
 _ISO_DATE = r"^(19|20|21)\d\d-\d\d-\d\d"
 _ISO_CLOCK = r"([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?)"
 _ISO_ZONE = r"(Z|[+-]\d\d(:?\d\d)?)"
+# Other ways to write the same, to those that Arrow reads.
+_ISO_PLAIN = (
+    (r"^(\d{4})(\d\d)(\d\d)$", r"\1-\2-\3"),
+    (r"^(\d{4}-\d\d-\d\d)t", r"\1T"),
+    (r"(\d) ?(UTC|z|Z)$", r"\1Z"),
+    (r"(:\d\d(?:\.\d+)?) ([+-]\d\d(?::?\d\d)?)$", r"\1\2"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,8 +59,8 @@ class Times:
         unreadable: [n] bool, not a time in this unit.
         impossible: [n] bool, readable but not finite, before 1970 or beyond
             what 64 bits hold.
-        other_units: time unit to rows that seem to be written in it, only
-            units other than the configured one; see `time_units`.
+        other_units: what the rows seem to be written in to their number,
+            see `time_units.count_other_units`.
     """
 
     keys: np.ndarray
@@ -95,14 +105,15 @@ def read_times(column: pa.Array, time_unit: str) -> Times:
     kind = column.type
     if pa.types.is_timestamp(kind):
         times = _read_timestamps(column, KEYS_PER_SECOND[time_unit])
-    elif pa.types.is_integer(kind) or pa.types.is_floating(kind):
+    elif time_unit != "iso8601" and (
+        pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    ):
         numbers = column.to_numpy(zero_copy_only=False)
-        times = _no_times(len(column))
-        if time_unit != "iso8601":
-            times = _read_numbers(numbers, time_unit)
+        times = _read_numbers(numbers, time_unit)
         units = count_other_units(numbers, time_unit)
         times = dataclasses.replace(times, other_units=units)
     else:
+        column = to_text(column).cast(pa.string())  # dates are numbers, too
         column = pc.utf8_trim_whitespace(column)
         if time_unit == "iso8601":
             times = _read_iso8601(column)
@@ -175,6 +186,23 @@ def _read_mixed_texts(column: pa.Array, time_unit: str) -> Times:
 
 
 def _read_iso8601(column: pa.Array) -> Times:
+    keys, unreadable = _parse_iso8601(column)
+    units = {}
+    if unreadable.any():
+        others = column.filter(pa.array(unreadable))
+        for pattern, plain in _ISO_PLAIN:
+            others = pc.replace_substring_regex(others, pattern, plain)
+        keys[unreadable], failed = _parse_iso8601(others)
+        numbers = others.filter(pa.array(_matches(others, _NUMBER) & failed))
+        units = count_other_units(
+            numbers.cast(pa.float64()).to_numpy(), "iso8601"
+        )
+        unreadable[unreadable] = failed
+    return Times(keys, unreadable, keys < 0, units)
+
+
+def _parse_iso8601(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """[n] keys, 0 where there is none, and [n] bool: there is none."""
     times = _no_times(len(column))
     keys, unreadable = times.keys, times.unreadable
     local = _matches(column, f"{_ISO_DATE}{_ISO_CLOCK}?$")
@@ -195,11 +223,7 @@ def _read_iso8601(column: pa.Array) -> Times:
             values = parsed.to_numpy("datetime64[ns]").astype(np.int64)
         keys[mask] = np.where(failed, 0, values)
         unreadable[mask] = failed
-    units = {}
-    if unreadable.any():
-        whole = column.filter(pa.array(_matches(column, _INTEGER)))
-        units = count_other_units(whole.cast(pa.int64()).to_numpy(), "iso8601")
-    return Times(keys, unreadable, keys < 0, units)
+    return keys, unreadable
 
 
 def _matches(column: pa.Array, pattern: str) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 from components.history_example_gen import rows as reasons
 from components.history_example_gen import rules
 from components.history_example_gen.config import LogsConfig
-from components.history_example_gen.readers import LogsError
+from components.history_example_gen.logs import LogsError, nested_fix
 from components.history_example_gen.time_units import describe_wrong_units
 
 _MEANING = {
@@ -22,6 +22,7 @@ _MEANING = {
     reasons.NOT_JSON: "no JSON object",
     reasons.MISSING_VALUE: "missing or null value",
     reasons.NESTED_VALUE: "nested value",
+    reasons.LINE_BREAK: "line break in an id",
     reasons.UNREADABLE_WEIGHT: "missing or unreadable weight",
 }
 
@@ -38,10 +39,26 @@ def describe(ingest: dict[str, Any]) -> str:
             parts.append(
                 f"{sum(counts.values()):,} {name}{f' ({why})' if why else ''}"
             )
+    times = ingest["times"]
+    when = f"; from {times['first']} to {times['last']} UTC"
     return (
         f"HistoryExampleGen: {ingest['rows']:,} rows of {ingest['files']:,} "
         f"files: {', '.join(parts)}; {ingest['users']:,} users, "
-        f"{ingest['items']:,} items."
+        f"{ingest['items']:,} items{when if times['first'] else ''}."
+    )
+
+
+def warn(ingest: dict[str, Any], config: LogsConfig) -> str | None:
+    """One line where used events lie before there were such logs."""
+    early, used = ingest["times"]["before_1980"], ingest["used"]
+    if not early:
+        return None
+    return (
+        f"HistoryExampleGen: warning: {early:,} of {used:,} used events "
+        f"({early / used:.2%}) lie before 1980, as times that are missing (0) "
+        "or no numbers of seconds do. Check `logs.columns.timestamp` and "
+        f"`logs.time_unit` (now {config.time_unit}); `logs.earliest_time: "
+        "1980-01-01` sets such rows aside."
     )
 
 
@@ -98,19 +115,20 @@ def check(
         "cannot be used; `logs.max_bad_row_share` allows "
         f"{config.max_bad_row_share:.2%}. Worst: {name}, {count:,} rows "
         f"({count / num_rows:.2%} of all; {why}), such as\n{samples}\n"
-        f"{_advice(counts, config)}"
+        f"{_advice(worst, counts, config)}"
         + (f" All of them, with their reasons: {letters}" if letters else "")
     )
 
 
-def _advice(counts: dict[str, int], config: LogsConfig) -> str:
+def _advice(column: str, counts: dict[str, int], config: LogsConfig) -> str:
     """What to do about the most frequent reason of the worst column."""
     raise_share = "or raise `logs.max_bad_row_share` to go on without them."
     match max(counts, key=lambda reason: counts[reason]):
         case reasons.UNREADABLE_TIME | reasons.IMPOSSIBLE_TIME:
             return (
-                f"Check `logs.time_unit` (now {config.time_unit}) and "
-                f"`logs.columns.timestamp`, repair the rows, {raise_share}"
+                f"Expected: {_time_forms(config)}. Check `logs.time_unit` "
+                f"(now {config.time_unit}) and `logs.columns.timestamp`, "
+                f"repair the rows, {raise_share}"
             )
         case reasons.TOO_EARLY_TIME | reasons.FUTURE_TIME:
             return (
@@ -141,4 +159,17 @@ def _advice(counts: dict[str, int], config: LogsConfig) -> str:
             )
         case reasons.NOT_UTF8:
             return f"Convert the files to UTF-8, {raise_share}"
+        case reasons.NESTED_VALUE:
+            return f"{nested_fix(column)} Repair the rows, {raise_share}"
     return f"Repair the rows, {raise_share}"
+
+
+def _time_forms(config: LogsConfig) -> str:
+    """What a time may look like."""
+    if config.time_unit != "iso8601":
+        return f"a number of {config.time_unit} since 1970 (UTC)"
+    return (
+        "2024-03-01, 20240301, 2024-03-01T12:00, 2024-03-01T12:00:00 or "
+        "2024-03-01 12:00:00.123, then nothing or Z or UTC (UTC), or +02:00, "
+        "+0200 or +02, with or without a space before it"
+    )

@@ -26,6 +26,7 @@ EVERY_RULE = LogsConfig(
         min_weight=3,
         until="1970-01-01T00:26:10",
         user_share=0.7,
+        duplicates="one",
         consecutive_repeats=False,
         min_user_events=2,
         min_item_events=3,
@@ -39,15 +40,17 @@ DATA_ROOT = os.environ.get("CREATE_DATA_ROOT")
 
 def a_log(seed: int, size: int = 600) -> list[str]:
     random = np.random.default_rng(seed)
-    return [
+    lines = [
         f"u{int(60 * random.random() ** 3)},i{int(30 * random.random() ** 2)},"
-        # All times differ, so the order of the files means nothing.
+        # All times differ but those of copies, so the order of the files means
+        # nothing.
         f"{1000 + number},{random.choice(['buy', 'view', 'rate'])},"
         f"{random.integers(1, 6)}"
         if random.random() > 0.05
         else "u1,,7,buy,5"
         for number in range(size)
     ]
+    return lines + lines[:30]
 
 
 def as_files(lines: list[str], number: int) -> dict[str, str]:
@@ -67,6 +70,7 @@ def expected_events(lines: list[str], sample: set[str]) -> pd.DataFrame:
     frame = frame[frame.event.isin(["buy", "view"]) & (frame.stars >= 3)]
     frame = frame[frame.time <= 26 * 60 + 10]
     frame = frame[frame.user.isin(sample)].sort_values(["user", "time"])
+    frame = frame.drop_duplicates(["user", "item", "time"])
     before = frame.groupby("user").item.shift()
     frame = frame[frame.item != before]
     while True:
@@ -94,7 +98,7 @@ def test_all_rules_in_their_order(tmp_path: pathlib.Path, seed: int):
         for user, rows_ in expected.groupby("user")
     }
     counts = result.counts
-    assert counts["rows"] == len(lines) == 600
+    assert counts["rows"] == len(lines) == 630
     assert counts["used"] == len(expected) > 50
     assert counts["items"] == expected.item.nunique()
     assert counts["users"] == expected.user.nunique()
@@ -103,7 +107,7 @@ def test_all_rules_in_their_order(tmp_path: pathlib.Path, seed: int):
     gone = sum(counts["dropped"].values()) + sum(counts["dead"].values())
     assert counts["used"] + gone == counts["rows"]
     told = describe(counts)
-    assert f"600 rows of 2 files: {counts['used']} used, " in told
+    assert f"630 rows of 2 files: {counts['used']} used, " in told
     for rule, number in counts["dropped"].items():
         assert f"{rules.MEANING[rule]}: {number}" in told
 

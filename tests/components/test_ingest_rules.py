@@ -26,6 +26,7 @@ from components.history_example_gen.histories import (
 from components.history_example_gen.keep import (
     sample_users,
     within_cap,
+    without_duplicates,
     without_repeats,
 )
 from components.history_example_gen.rows import Block
@@ -116,6 +117,32 @@ def test_times_too_far_apart_for_one_number_sort_the_same(log: list[Event]):
     log.append((b"far", b"i", 2**62))
     log.append((b"far", b"j", 0))
     assert as_dict(merged(log)) == by_hand(log)
+
+
+@given(events)
+@settings(deadline=None)
+def test_duplicates_are_those_of_a_dictionary(log: list[Event]):
+    log = log + log[::2] + log[:1]
+    histories = merged(log)
+    found = as_dict(histories.keep(without_duplicates(histories)))
+    whole = by_hand(log)
+    assert found == {user: list(dict.fromkeys(whole[user])) for user in whole}
+
+
+def test_duplicates_need_the_same_moment_of_the_same_user():
+    log = [
+        (b"u", b"a", 1),
+        (b"u", b"b", 1),
+        (b"u", b"a", 1),
+        (b"u", b"a", 2),
+        (b"v", b"a", 2),
+    ]
+    kept = without_duplicates(merged(log))
+    assert kept.tolist() == [True, True, False, True, True]
+    one = merged(log[:1])
+    assert without_duplicates(one).tolist() == [True]
+    nothing = one.keep(np.array([False]))
+    assert without_duplicates(nothing).tolist() == []
 
 
 def test_repeats_keep_the_first_of_a_run():

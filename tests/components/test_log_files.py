@@ -2,14 +2,22 @@
 
 import dataclasses
 import gzip
+import os
 import pathlib
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from apache_beam.io.filesystem import FileMetadata, MatchResult
 
-from components.history_example_gen import rows
-from components.history_example_gen.config import ColumnsConfig, LogsConfig
+from components.history_example_gen import readers, rows, streams
+from components.history_example_gen.config import (
+    ColumnsConfig,
+    KeepConfig,
+    LogsConfig,
+)
+from components.history_example_gen.fingerprint import input_fingerprint
+from components.history_example_gen.layouts import find_logs
 from components.history_example_gen.readers import LogsError, match_files
 from tests.components.log_helpers import (
     HEADER,
@@ -142,6 +150,91 @@ def test_files_in_subfolders_are_read_once_and_in_order(tmp_path: pathlib.Path):
         assert found.path == str(tmp_path / "2024" / "b.csv")
 
 
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("**/*.csv", ["2023/12/a.csv", "2024/b.csv", "c.csv"]),
+        ("**/**/c.csv", ["c.csv"]),
+        ("2023/**/*.csv", ["2023/12/a.csv"]),
+        ("2023/12/**/*.csv", ["2023/12/a.csv"]),
+        ("**/12/**/a.*", ["2023/12/a.csv"]),
+        (("**/c.*", "*.csv", "**/*.csv"), ["2023/12/a.csv", "2024/b.csv"]),
+        ("20**/b.csv", ["2024/b.csv"]),
+    ],
+)
+def test_any_number_of_folders(tmp_path: pathlib.Path, pattern, names):
+    """As pathlib and git have it: also none."""
+    files = ("2024/b.csv", "2023/12/a.csv", "c.csv", "d.tsv")
+    write_logs(tmp_path, {name: HEADER for name in files})
+    found = match_files(LogsConfig(path=str(tmp_path), pattern=pattern))
+    if not isinstance(pattern, str):
+        names = [*names, "c.csv"]
+    assert [file.path for file in found] == [str(tmp_path / n) for n in names]
+
+
+def test_any_number_of_folders_in_a_store(monkeypatch: pytest.MonkeyPatch):
+    asked = []
+
+    def match(globs: list[str]) -> list:
+        asked.extend(globs)
+        same = FileMetadata("gs://b/logs/a.csv", 1)
+        return [MatchResult(glob, [same]) for glob in globs]
+
+    monkeypatch.setattr(readers.FileSystems, "match", match)
+    monkeypatch.setattr(readers.FileSystems, "join", lambda a, b: f"{a}/{b}")
+    config = LogsConfig(path="gs://b/logs", pattern="**/x/**/*.csv")
+    (found,) = match_files(config)
+    assert found.path == "gs://b/logs/a.csv"
+    ends = ["x/*.csv", "x/**/*.csv", "**/x/*.csv", "**/x/**/*.csv"]
+    assert asked == [f"gs://b/logs/{end}" for end in ends]
+
+
+@pytest.mark.parametrize("closed", ["", "shop", "shop/logs", "shop/logs/2024"])
+def test_folders_that_may_not_be_read(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, closed: str
+):
+    """Simulated, for root may read everything."""
+    folder = tmp_path / closed
+    path = tmp_path / "shop" / "logs"
+    (path / "2024").mkdir(parents=True)
+    access, isdir = os.access, os.path.isdir
+    monkeypatch.setattr(
+        os,
+        "access",
+        lambda name, mode: pathlib.Path(name) != folder and access(name, mode),
+    )
+    monkeypatch.setattr(
+        os.path,
+        "isdir",
+        lambda name: folder not in pathlib.Path(name).parents and isdir(name),
+    )
+    config = LogsConfig(path=str(path), pattern="2024/*.csv")
+    with pytest.raises(LogsError) as raised:
+        match_files(config)
+    message = str(raised.value)
+    assert f"No permission to read the folder {str(folder)!r}" in message
+    assert "`logs.path`" in message
+    assert "read and execute permission" in message
+
+
+def test_files_that_may_not_be_read(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+):
+    write_logs(tmp_path, {"a.csv": LINES})
+
+    def refuse(path: str, **_: object) -> None:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(streams.FileSystems, "open", refuse)
+    config = LogsConfig(path=str(tmp_path), pattern="*.csv")
+    for read in (input_fingerprint, find_logs):
+        with pytest.raises(LogsError) as raised:
+            read(config)
+        message = str(raised.value)
+        assert f"No permission to read {tmp_path / 'a.csv'}" in message
+        assert "`logs.pattern`" in message
+
+
 def test_every_glob_must_match(tmp_path: pathlib.Path):
     write_logs(tmp_path, {"a.csv": LINES})
     message = read_error(tmp_path, {}, pattern=("*.csv", "*.cvs"))
@@ -206,6 +299,49 @@ def test_long_headers_and_blank_starts(tmp_path: pathlib.Path, length: int):
     assert len(read_logs(tmp_path, files, config).events) == 1
 
 
+@pytest.mark.parametrize("header", [True, False])
+@pytest.mark.parametrize("length", [9, 40_000])
+def test_lines_that_end_in_cr_only(tmp_path: pathlib.Path, header, length):
+    lines = HEADER * header + "ann,tea,1\n" * length
+    columns = ColumnsConfig() if header else ColumnsConfig(0, 1, 2)
+    message = read_error(
+        tmp_path,
+        {"a.csv": lines.replace("\n", "\r")},
+        header=header,
+        columns=columns,
+    )
+    assert "a.csv:1: the lines end in CR only" in message
+    assert "`tr '\\r' '\\n'`" in message
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [("", "Line 1 is blank"), ("# exported", "Line 1 is a comment")],
+)
+def test_a_line_above_the_header(tmp_path: pathlib.Path, line, words):
+    message = read_error(tmp_path, {"a.csv": f"{line}\n{LINES}"})
+    assert words in message
+    assert "`tail -n +2`" in message
+    assert "separator" not in message
+
+
+def test_one_column_for_two_roles(tmp_path: pathlib.Path):
+    with pytest.raises(ValueError, match="`columns.user` and `columns.item`"):
+        LogsConfig(columns=ColumnsConfig(user="id", item="id"))
+    with pytest.raises(ValueError, match="are both 1"):
+        LogsConfig(header=False, columns=ColumnsConfig(0, 1, 1))
+    message = read_error(
+        tmp_path, {"a.csv": LINES}, columns=ColumnsConfig("user_id", 0)
+    )
+    assert "`logs.columns.user` and `logs.columns.item`" in message
+    assert "both are column 0" in message
+
+
+def test_no_folder_of_logs():
+    with pytest.raises(LogsError, match="Missing key `logs.path`"):
+        match_files(LogsConfig())
+
+
 def test_header_with_a_column_twice(tmp_path: pathlib.Path):
     content = "user_id,x,item_id,x,item_id,timestamp\nann,1,tea,2,jam,3\n"
     message = read_error(tmp_path, {"a.csv": content})
@@ -233,7 +369,7 @@ def test_ids_with_anything_in_them(tmp_path: pathlib.Path):
     assert reading.events == [
         ("a,b", 'say "hi", ok', 1_000_000),
         ("🙂", "naïve 日本", 2_000_000),
-        ("a;b\tc", "  tea ", 7_000_000),
+        ("a;b\tc", "tea", 7_000_000),
     ]
     # A line break inside of quotes is not supported: both lines are set aside.
     assert reading.bad == [
@@ -283,6 +419,8 @@ def test_settings_of_formats():
         LogsConfig(format="csv")
     with pytest.raises(ValueError, match="`columns.item` must be a name"):
         LogsConfig(format="json_lines", columns=ColumnsConfig(item=1))
+    with pytest.raises(ValueError, match="`duplicates` must be all or one"):
+        KeepConfig(duplicates="none")
     with pytest.raises(ValueError, match="`duplicate_files` must be refuse or"):
         LogsConfig(duplicate_files="drop")
     # There is no header to be without.

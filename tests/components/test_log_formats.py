@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import decimal
 import json
 import pathlib
 
@@ -12,13 +13,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.history_example_gen import json_lines, json_objects, rows
-from components.history_example_gen.config import ColumnsConfig, LogsConfig
+from components.history_example_gen.config import (
+    ColumnsConfig,
+    KeepConfig,
+    LogsConfig,
+)
 from components.history_example_gen.formats import read_file
 from components.history_example_gen.layouts import find_logs
 from components.history_example_gen.readers import LogsError
 from tests.components.log_helpers import (
     LIKES,
     REVIEWS,
+    check_logs,
     read_logs,
     write_logs,
 )
@@ -38,12 +44,12 @@ def test_json_lines_ignore_other_keys(tmp_path: pathlib.Path):
     )
     lines += '{"asin": "jam", "x": {"reviewerID": 3}, "unixReviewTime": 7, '
     lines += '"reviewerID": "bob"}\r\n\n'
-    lines += review("é😀", 'a,"b"\n', 6)
+    lines += review("é😀", 'a,"b"\t', 6)
     reading = read_logs(tmp_path, {"a.json": lines}, REVIEWS)
     assert reading.events == [
         ("ann", "tea", 5 * SECOND),
         ("bob", "jam", 7 * SECOND),
-        ("é😀", 'a,"b"\n', 6 * SECOND),
+        ("é😀", 'a,"b"\t', 6 * SECOND),
     ]
     assert reading.bad == []
 
@@ -254,7 +260,7 @@ def likes(user: pa.Array, item: pa.Array, moment: pa.Array) -> pa.Table:
         (pa.array([0.1, 1e20]), ["0.1", str(10**20)]),
         (pa.array([0.1, 7.0], pa.float32()), ["0.1", "7"]),
         (pa.array([True, False]), ["true", "false"]),
-        (pa.array(["a,b", 'q"\n😀']), ["a,b", 'q"\n😀']),
+        (pa.array(["a,b", 'q"\t😀']), ["a,b", 'q"\t😀']),
         (pa.array(["a", "b"], pa.large_string()), ["a", "b"]),
         (pa.array([b"a", b"b"], pa.binary(1)), ["a", "b"]),
         (pa.array(["a", "b"]).dictionary_encode(), ["a", "b"]),
@@ -387,3 +393,75 @@ def test_timestamps_of_parquet_have_a_unit_of_their_own(
         reading = read_logs(tmp_path, {"a": table}, config)
         assert reading.events[0][2] == moment.timestamp() * per_second
         assert reading.ingest["wrong_units"] == []
+
+
+def test_dates_of_parquet_are_midnights(tmp_path: pathlib.Path):
+    days = pa.array([datetime.date(2014, 3, 1), datetime.date(1969, 1, 1)])
+    midnight = datetime.datetime(2014, 3, 1, tzinfo=datetime.timezone.utc)
+    ones = pa.array([1, 1])
+    for column in (days, days.cast(pa.date64()), days.dictionary_encode()):
+        reading = read_logs(tmp_path, {"a": likes(ones, ones, column)}, LIKES)
+        ((_, _, key),) = reading.events
+        assert key == midnight.timestamp() * SECOND
+        assert reading.bad == [(2, "timestamp", rows.IMPOSSIBLE_TIME)]
+
+
+@pytest.mark.parametrize("dictionary", [False, True])
+@pytest.mark.parametrize(
+    "kind", [pa.decimal128(38, 0), pa.decimal256(40, 0), pa.decimal128(20, 0)]
+)
+def test_decimals_without_a_fraction(tmp_path: pathlib.Path, kind, dictionary):
+    big = 10**19 + 7
+    ids = pa.array([decimal.Decimal(n) for n in (1, big)] + [None], kind)
+    times = pa.array([decimal.Decimal(5)] * 3, kind)
+    if dictionary:
+        values = pa.array([decimal.Decimal(n) for n in (1, big)], kind)
+        ids = pa.DictionaryArray.from_arrays(pa.array([0, 1, None]), values)
+    for some, expected in ((ids, ["1", str(big)]), (ids[::2], ["1"])):
+        table = likes(some, some, times[: len(some)])
+        reading = read_logs(tmp_path, {"a": table}, LIKES)
+        assert [user for user, _, _ in reading.events] == expected
+        assert [item for _, item, _ in reading.events] == expected
+        assert reading.ingest["dead"] == {rows.MISSING_VALUE: 1}
+
+
+def test_decimals_with_a_fraction_are_weights_only(tmp_path: pathlib.Path):
+    stars = pa.array([decimal.Decimal(n) for n in ("3.5", "4.0")])
+    table = likes(pa.array([1, 2]), pa.array([1, 2]), pa.array([1, 2]))
+    table = table.append_column("stars", stars)
+    config = dataclasses.replace(
+        LIKES,
+        columns=dataclasses.replace(LIKES.columns, weight="stars"),
+        keep=KeepConfig(min_weight=4),
+    )
+    (event,) = read_logs(tmp_path, {"a": table}, config).events
+    assert event[0] == "2"
+    columns = dataclasses.replace(LIKES.columns, item="stars")
+    config = dataclasses.replace(LIKES, columns=columns)
+    with pytest.raises(LogsError) as raised:
+        read_logs(tmp_path, {"a": table}, config)
+    message = str(raised.value)
+    assert "is of type decimal128(2, 1)" in message
+    assert "Cast it to a 64-bit integer or to a string" in message
+
+
+def test_what_is_inside_of_an_object_is_not_read(tmp_path: pathlib.Path):
+    line = '{"user": {"id": "u1"}, "item_id": 1, "timestamp": 5}\n'
+    for column, words in (
+        ("user.id", "no key 'user.id'"),
+        ("user", "nested value"),
+    ):
+        config = LogsConfig(
+            format="json_lines", columns=ColumnsConfig(user=column)
+        )
+        with pytest.raises(LogsError) as raised:
+            check_logs(tmp_path, {"a": line}, config)
+        message = str(raised.value)
+        assert words in message
+        assert "(`user.id`) is not read" in message
+        assert "`jq -c '.user_id = .user.id'`" in message
+        assert "Did you mean" not in message
+    table = pa.table({"user": [{"id": 1}], "item_id": [1], "timestamp": [1]})
+    config = LogsConfig(format="parquet", columns=ColumnsConfig(user="user.id"))
+    with pytest.raises(LogsError, match="`user.id`. is not read"):
+        read_logs(tmp_path, {"a": table}, config)

@@ -99,7 +99,7 @@ def test_negative_times_stay_impossible(tmp_path: pathlib.Path):
             {"earliest_time": "2014-03-02", "latest_time": "2014-03-01"},
             "`earliest_time` must not lie after `latest_time`",
         ),
-        ({"time_unit": "hours"}, "microseconds or iso8601, found 'hours'"),
+        ({"time_unit": "hours"}, "nanoseconds or iso8601, found 'hours'"),
     ],
 )
 def test_settings_of_times(changes, words):
@@ -118,7 +118,12 @@ def test_microseconds(tmp_path: pathlib.Path):
 @pytest.mark.parametrize("kind", [pa.int64(), pa.uint64(), pa.float64()])
 @pytest.mark.parametrize(
     ("unit", "scale"),
-    [("seconds", 10**6), ("milliseconds", 10**3), ("microseconds", 1)],
+    [
+        ("seconds", 10**6),
+        ("milliseconds", 10**3),
+        ("microseconds", 1),
+        ("nanoseconds", 1),
+    ],
 )
 def test_times_that_are_numbers(kind: pa.DataType, unit: str, scale: int):
     edge = (2**63 - 1024) // scale
@@ -133,7 +138,12 @@ def test_times_that_are_numbers(kind: pa.DataType, unit: str, scale: int):
     assert not times.unreadable.any()
 
 
-UNITS = {"seconds": 1, "milliseconds": 1000, "microseconds": 10**6}
+UNITS = {
+    "seconds": 1,
+    "milliseconds": 1000,
+    "microseconds": 10**6,
+    "nanoseconds": 10**9,
+}
 
 
 @pytest.mark.parametrize("latest", ["now", None])
@@ -341,7 +351,7 @@ def test_every_reason_has_words():
         for name, value in vars(rows).items()
         if name.isupper() and isinstance(value, str)
     } - {rows.WHOLE_ROW}
-    assert len(reasons) == 12
+    assert len(reasons) == 13
     for reason in reasons:
         ingest = {
             "files": 1,
@@ -354,6 +364,7 @@ def test_every_reason_has_words():
             "dead_columns": {"x": {reason: 1}},
             "samples": {"x": [{"where": "a:1", "row": "text"}]},
             "wrong_units": [],
+            "times": {"first": None, "last": None, "before_1980": 0},
         }
         assert " set aside (" in verdict.describe(ingest)
         with pytest.raises(LogsError, match="column `x`, 1 rows"):

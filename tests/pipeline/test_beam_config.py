@@ -169,7 +169,9 @@ def test_there_is_a_block_for_every_engine():
 @pytest.mark.parametrize("path", BLOCKS, ids=lambda path: path.stem)
 def test_ready_blocks_load_and_beam_knows_every_option(path, tmp_path, caplog):
     own = tmp_path / "own.yaml"
-    own.write_text(f"base: {path}\nname: own\ndataset: own\n")
+    own.write_text(
+        f"base: {path}\nname: own\ndataset: own\nlogs: {{path: /logs}}\n"
+    )
     config = load_config(own).beam
     assert config.runner == path.stem
     for step in BEAM_STEPS:

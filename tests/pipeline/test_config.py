@@ -400,7 +400,8 @@ def test_missing_name_is_named(tmp_path):
 def test_base_is_merged_key_by_key_and_lists_replaced(tmp_path):
     write(
         tmp_path,
-        "dataset: d\ntraining:\n  seed: 3\n  batch_size: 7\n"
+        "dataset: d\nlogs: {path: /logs}\n"
+        "training:\n  seed: 3\n  batch_size: 7\n"
         "evaluation:\n  cutoffs: [10, 50]\n",
         "base.yaml",
     )

@@ -23,7 +23,9 @@ def test_one_glob_or_several(value: str, expected: object):
 
 
 def test_globs_of_the_wrong_type():
-    with pytest.raises(SettingsError, match=r"`logs.pattern` must be a list"):
+    with pytest.raises(
+        SettingsError, match="`logs.pattern` must be str or a list"
+    ):
         load_config(DEMO, ["logs.pattern=5"])
     with pytest.raises(SettingsError, match=r"`logs.pattern\[1\]` must be str"):
         load_config(DEMO, ["logs.pattern=[a, 5]"])
@@ -58,3 +60,45 @@ def test_errors_name_the_key(tmp_path: Path):
     assert "`format` must be delimited, json_lines or parquet" in str(
         caught.value
     )
+
+
+@pytest.mark.parametrize(
+    ("logs", "line"),
+    [("", ""), ("logs:\n  header: true\n", ":3"), ("logs: {path: ''}\n", ":3")],
+)
+def test_the_folder_of_the_logs_has_no_default(
+    tmp_path: Path, logs: str, line: str
+):
+    """Not the demo's: a model of a made-up shop would bear the own name."""
+    path = tmp_path / "own.yaml"
+    path.write_text(f"name: own\ndataset: own\n{logs}")
+    with pytest.raises(SettingsError) as caught:
+        load_config(path)
+    assert str(caught.value).startswith(
+        f"{path}{line}: Missing key `logs.path`"
+    )
+    assert load_config(path, ["logs.path=/logs"]).logs.path == "/logs"
+    # A key that is written wrong comes first: it says what is meant.
+    path.write_text("name: own\ndataset: own\nlog: {path: /logs}\n")
+    with pytest.raises(SettingsError, match="Did you mean `logs`"):
+        load_config(path)
+
+
+def test_a_column_left_empty_is_a_name_or_a_number(tmp_path: Path):
+    path = tmp_path / "own.yaml"
+    path.write_text(
+        "name: own\ndataset: own\nlogs:\n  path: /logs\n  columns:\n    user:\n"
+    )
+    with pytest.raises(SettingsError) as caught:
+        load_config(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}:6: `logs.columns.user` must be str or")
+    assert "int, found NoneType: None. (a key without a value" in message
+
+
+def test_nulls_in_quotes(tmp_path: Path):
+    settings = load_config(DEMO).logs
+    assert settings.null_values == LogsConfig().null_values
+    assert from_json(LogsConfig, to_json(settings)) == settings
+    with pytest.raises(SettingsError, match=r"`logs.null_values\[0\]` must be"):
+        load_config(DEMO, ["logs.null_values=[null]"])
