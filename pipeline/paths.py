@@ -77,7 +77,7 @@ class RunPaths:
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds --config and --set, which all our commands understand."""
+    """Adds --config and --set of the commands that need a configuration."""
     parser.add_argument(
         "--config",
         default="pipeline/configs/demo.yaml",

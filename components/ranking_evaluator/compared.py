@@ -34,6 +34,8 @@ class ComparedModel:
         name: in the results.
         directory: of the SavedModel.
         num_items: size of its catalogue.
+        num_unknown_items: of these, those that this run's catalogue lacks.
+            Recommended they are misses, and its coverage counts them.
         known_share: of the test users' events up to the cut, those whose
             items it knows.
         max_history: newest known items that it reads, None where not known.
@@ -44,6 +46,7 @@ class ComparedModel:
     name: str
     directory: str
     num_items: int
+    num_unknown_items: int
     known_share: float
     max_history: int | None
     fitted_until: int | None
@@ -69,9 +72,10 @@ def find(
         test: histories of the test users, who are what it is measured on.
 
     Raises:
-        ModelAnswerError: there is no model, it knows items that this run's
-            catalogue has not or hardly any of the test users' items, or it
-            has learned from this run's test period.
+        ModelAnswerError: there is no model, it knows hardly any of the test
+            users' items, or it has learned from this run's test period or
+            may have: it has items that this run's catalogue lacks, and no
+            date.
     """
     known = frozenset(catalogue)
     return [
@@ -112,16 +116,20 @@ def _checked(
         )
     item_ids = read_item_ids(directory)
     others = [item for item in item_ids if item not in known]
-    if others:
+    facts = _facts(directory)
+    until = facts.get("version_info", {}).get("fitted_until")
+    # Items leave a log: sold out, forgotten, older than its first day. A model
+    # that says until when it has learned may know them; without that they may
+    # be items of the future.
+    if others and until is None:
         raise ModelAnswerError(
             f"{where} knows {len(others):,} of {len(item_ids):,} items that "
             f"none of this run's {len(known):,} is (the first: "
-            f"{others[0]!r}), so its histories are of another log or reach "
-            "beyond this run's test cut. Fix: compare models of the same log "
-            "and the same `split`, or of an earlier cut."
+            f"{others[0]!r}), and does not say until when it has learned: its "
+            "histories may reach beyond this run's test cut. Fix: compare "
+            "models of the same log and the same `split`, or ones whose "
+            "assets.extra/model.json has `fitted_until`."
         )
-    facts = _facts(directory)
-    until = facts.get("version_info", {}).get("fitted_until")
     if until is not None and until > test.test_cut:
         raise ModelAnswerError(
             f"{where} has learned from events up to {date(until)}, after "
@@ -140,6 +148,7 @@ def _checked(
         name=name,
         directory=directory,
         num_items=len(item_ids),
+        num_unknown_items=len(others),
         known_share=share,
         max_history=facts.get("max_history"),
         fitted_until=until,

@@ -53,8 +53,8 @@ class RankingEvaluator(base_beam_component.BaseBeamComponent):
     """Measures the exported model on test users and blesses it, or not.
 
     The test users' targets are ranked among the full catalogue by the
-    SavedModel's own `recommend` signature, next to the baselines Random,
-    PopRnd and most popular on the same users. Takes the place of TFX's
+    SavedModel's own `recommend` signature, next to the baselines and models
+    of `EvaluationConfig` on the same users. Takes the place of TFX's
     Evaluator: the outputs have the same types and properties, so the stock
     Pusher and LatestBlessedModelStrategy work on them.
 

@@ -269,6 +269,7 @@ def test_another_runs_model_is_measured_like_this_ones(artifacts, tmp_path):
     assert found["compared"]["serving"] == {
         "directory": newest,
         "num_items": 5,
+        "num_unknown_items": 0,
         "known_share": 1.0,
         "max_history": 9,
         "fitted_until": 5,
@@ -292,7 +293,7 @@ def test_models_that_do_not_fit_are_refused(tmp_path):
 
     refused(tmp_path / "none", "compare_with.old.*holds no SavedModel")
     other = save_other(tmp_path / "other", b"abz")
-    refused(other, "knows 1 of 3 items.*b'z'")
+    refused(other, "knows 1 of 3 items.*b'z'.*not say until when")
     # Users had a b, b c and a b c.
     few = save_other(tmp_path / "few", b"dec")
     refused(few, "only 28.6 % of what the test users had")
@@ -303,6 +304,12 @@ def test_models_that_do_not_fit_are_refused(tmp_path):
     refused(late, "up to 2014-03-08, after this run's test cut 2014-03-07")
     same = save_other(tmp_path / "same", version_info={"fitted_until": cut})
     assert len(compared.find({"a": same}, evaluator.CATALOGUE, test)) == 1
+    # With a date: an item that has left the log since, no item of the future.
+    older = save_other(
+        tmp_path / "older", b"abcz", version_info={"fitted_until": cut}
+    )
+    (found,) = compared.find({"a": older}, evaluator.CATALOGUE, test)
+    assert (found.num_items, found.num_unknown_items) == (4, 1)
     (tmp_path / "same" / compared.ITEM_IDS).unlink()
     refused(same, "has no assets/item_ids.txt")
 

@@ -129,7 +129,17 @@ def test_moments_that_start_anew_forget_all_steps():
 
 
 @pytest.mark.parametrize("restart", [True, False])
-def test_the_switch_restarts_the_tables_moments_where_asked(eager, restart):
+def test_the_switch_restarts_the_tables_moments_where_asked(
+    eager, restart, monkeypatch
+):
+    restarts = []
+    own = CompiledEpoch.restart_table_moments
+
+    def restarted(compiled):
+        own(compiled)
+        restarts.append([int(g.optimizer.iterations) for g in compiled.groups])
+
+    monkeypatch.setattr(CompiledEpoch, "restart_table_moments", restarted)
     training = dataclasses.replace(
         SHORT, restart_table_moments=restart, max_epochs=1
     )
@@ -138,6 +148,8 @@ def test_the_switch_restarts_the_tables_moments_where_asked(eager, restart):
     moments = "starts anew" if restart else "goes on"
     assert [line for line in lines if line.endswith(moments)]
     assert len(result.epochs) == 3
+    # in selection and refit, of both tables; the tower has not begun
+    assert restarts == ([[0, 0, 0]] * 2 if restart else [])
 
 
 def test_each_group_moves_by_its_own_rate(eager):

@@ -153,12 +153,26 @@ def test_before_the_switch_the_tower_ranks_alone():
 
 
 @pytest.mark.parametrize("restart", [False, True])
-def test_same_seed_same_fit_and_resume(tmp_path, restart):
-    training = dataclasses.replace(TRAINING, restart_tables=restart)
+@pytest.mark.parametrize("stop", ["[refit] switch", "[refit] epoch 3/"])
+def test_a_stopped_fit_goes_on_with_the_graph_it_kept(tmp_path, restart, stop):
+    """At the end of the warm-up, and after the first joint epoch."""
+
+    def report(line):
+        lines.append(line)
+        if stopping and line.startswith(stop):
+            raise KeyboardInterrupt
+
+    training = dataclasses.replace(
+        TRAINING, warmup_epochs=2, max_epochs=3, restart_tables=restart
+    )
+    lines, stopping = [], False
     whole = both_fits(WARM, training)
-    first = dataclasses.replace(training, max_epochs=1)
-    both_fits(WARM, first, checkpoint_dir=str(tmp_path))
-    _, refit = both_fits(WARM, training)
+    stopping = True
+    with pytest.raises(KeyboardInterrupt):
+        both_fits(WARM, training, report, checkpoint_dir=str(tmp_path))
+    lines, stopping = [], False
+    _, refit = both_fits(WARM, training, report, checkpoint_dir=str(tmp_path))
+    assert any(line.startswith("[refit] resumed after") for line in lines)
     for one, two in zip(
         whole[1].model.variables, refit.model.variables, strict=True
     ):

@@ -242,9 +242,11 @@ def baselines(
             if until
             else ("it does not say up to when it has learned")
         )
+        unknown = other["num_unknown_items"]
+        gone = f", {unknown:,} of them not in this log" if unknown else ""
         items.append(
             f"{name_of(name)}: the exported model in {other['directory']}, "
-            f"{other['num_items']:,} items, {learned}."
+            f"{other['num_items']:,} items{gone}, {learned}."
         )
     return Section(
         "Baselines",
