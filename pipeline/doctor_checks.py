@@ -15,28 +15,11 @@ from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 
+from components.package_versions import MAIN_PACKAGES
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 SETUP = "Fix: make setup"
 REBUILD = "Fix: make clean setup"
-
-# What the pipeline is made of; the rest of the lock follows from these.
-MAIN_PACKAGES = (
-    "tfx",
-    "tensorflow",
-    "tf-keras",
-    "tfx-bsl",
-    "tensorflow-transform",
-    "tensorflow-data-validation",
-    "ml-metadata",
-    "tensorflow-gnn",
-    "tensorflow-recommenders",
-    "tensorflow-serving-api",
-    "apache-beam",
-    "protobuf",
-    "numpy",
-    "pandas",
-    "pyarrow",
-)
 
 
 class Failure(Exception):

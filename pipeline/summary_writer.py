@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import json
 import os
-import sys
 from typing import Any
 
 from components.artifact_files import (
@@ -19,21 +17,11 @@ from components.artifact_files import (
     VALIDATION_FILE,
 )
 from components.code_fingerprint import code_fingerprint
+from components.package_versions import versions
 from pipeline.config import PipelineConfig
 from pipeline.paths import RunPaths
 from pipeline.run_records import RunRecord, read_newest_run
 from pipeline.summary import SummaryError
-
-_PACKAGES = (
-    "tfx",
-    "tensorflow",
-    "tf-keras",
-    "tensorflow-transform",
-    "tensorflow-gnn",
-    "tensorflow-recommenders",
-    "apache-beam",
-    "ml-metadata",
-)
 
 # Of drift.json; the rest is for pictures.
 _DRIFT = ("periods", "popularity_shift", "comparisons", "warnings")
@@ -106,7 +94,7 @@ def make_summary(run: RunRecord, config: PipelineConfig) -> dict[str, Any]:
         "model_card": _evaluation_file(run, MODEL_CARD_FILE),
         "example_items": _example_items(run),
         "config": dataclasses.asdict(config),
-        "versions": _versions(),
+        "versions": versions(),
         "code_fingerprint": code_fingerprint(
             "pipeline", "components", "models", "serving"
         ),
@@ -182,10 +170,3 @@ def _example_items(run: RunRecord) -> list[str]:
     uri = run.nodes["Transform"].outputs["transform_graph"].uri
     ids = read_item_ids(uri, "train")[:3]
     return [item.decode("utf-8", "replace") for item in ids]
-
-
-def _versions() -> dict[str, str]:
-    versions = {"python": sys.version.split()[0]}
-    for package in _PACKAGES:
-        versions[package] = importlib.metadata.version(package)
-    return versions

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import json
 import os
-import platform
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,19 +13,8 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 
 from components.artifact_files import DRIFT_FILE, INGEST_FILE, TRAINING_FILE
+from components.package_versions import versions
 from components.ranking_evaluator.request import Request
-
-_PACKAGES = (
-    "tfx",
-    "tensorflow",
-    "tf-keras",
-    "tensorflow-gnn",
-    "tensorflow-recommenders",
-    "apache-beam",
-    "numpy",
-    "scipy",
-    "implicit",
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,17 +93,6 @@ def gather(
         },
         versions=versions(),
     )
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide the numbers."""
-    found = {"Python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _read_json(artifacts: list[types.Artifact], name: str) -> dict[str, Any]:

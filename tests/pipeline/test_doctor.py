@@ -5,6 +5,7 @@ from importlib import metadata
 
 import pytest
 
+from components.package_versions import MAIN_PACKAGES
 from pipeline import doctor
 from pipeline import doctor_checks as checks
 from serving import custom_ops
@@ -31,10 +32,10 @@ def test_locked_versions(tmp_path):
     lock.write_text(
         "".join(
             f"{name}[extra]==1.0 \\\n    --hash=sha256:00\n    # via x==2\n"
-            for name in checks.MAIN_PACKAGES
+            for name in MAIN_PACKAGES
         )
     )
-    found = dict.fromkeys(checks.MAIN_PACKAGES, "1.0")
+    found = dict.fromkeys(MAIN_PACKAGES, "1.0")
     assert checks.check_lock(lock, found.__getitem__).startswith("15 ")
     found["apache-beam"] = "2.69.0"
     message = failure(checks.check_lock, lock, found.__getitem__)
