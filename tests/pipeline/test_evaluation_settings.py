@@ -32,7 +32,7 @@ def test_a_threshold_must_not_ask_for_a_baseline_that_does_not_run():
     with pytest.raises(SettingsError) as caught:
         load_config(DEMO, ["evaluation.baselines=[random, pure_svd]"])
     message = str(caught.value)
-    assert "`evaluation.thresholds[0].baseline` must be one of" in message
+    assert "`evaluation`: `thresholds[0].baseline` must be one of" in message
     assert "random, pure_svd" in message and "'most_popular'" in message
 
 
