@@ -62,7 +62,7 @@ def test_every_published_study_names_real_settings(monkeypatch):
         assert len({run.file_name for run in found}) == len(found)
         for run in found:
             loaded = load_config(run.config_file, run.overrides)
-            sound = path.stem.endswith("_sound")
+            sound = path.stem.split("_")[-1] == "sound"
             assert loaded.profile == ("sound" if sound else "paper")
             assert loaded.training.seed == run.seed
             if config.vary:
