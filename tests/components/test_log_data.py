@@ -92,8 +92,8 @@ def _columns(config: LogsConfig) -> tuple[pa.Array, pa.Array, np.ndarray]:
     blocks = [block for _, block in read_file(log, config, 4 << 20)]
     assert not any(block.bad_rows or block.dropped for block in blocks)
     return (
-        pa.concat_arrays([block.users for block in blocks]),
-        pa.concat_arrays([block.items for block in blocks]),
+        pa.concat_arrays([block.users.dictionary_decode() for block in blocks]),
+        pa.concat_arrays([block.items.dictionary_decode() for block in blocks]),
         np.concatenate([block.keys for block in blocks]),
     )
 

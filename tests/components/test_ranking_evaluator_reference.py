@@ -176,7 +176,9 @@ def test_svd_matches_values_of_another_program(log_file):
     targets = {rule: select_targets(test, rule, 0) for rule in CONFIG.targets}
     for rank, scaling in ((320, 1.0), (100, 0.35)):
         config = EvaluationConfig(
-            baselines=("pure_svd",), pure_svd=PureSvdConfig(rank, scaling)
+            baselines=("pure_svd",),
+            pure_svd=PureSvdConfig(rank, scaling),
+            thresholds=(),
         )
         rankings = baselines.rank_all(
             histories, targets, universe, SPLIT, 10, config
