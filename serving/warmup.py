@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from serving import assets_extra
-from serving.signatures import SIGNATURES
+from serving.signatures import RECOMMEND, SIGNATURES
 
 FILE = os.path.join(assets_extra.FOLDER, "tf_serving_warmup_requests")
 
@@ -27,8 +27,8 @@ def requests(
     full, one = [list(history)], [list(history[:1])]
     return [
         *(request("serving_default", history=h) for h in (full, one, [[b""]])),
-        request("recommend", history=full, exclude=[[b""]], k=k),
-        request("recommend", history=one, exclude=one, k=k),
+        request(RECOMMEND, history=full, exclude=[[b""]], k=k),
+        request(RECOMMEND, history=one, exclude=one, k=k),
         request("recommend_batch", history=full, exclude=one, k=[k]),
         request("score", history=full, candidates=one),
         request("user_vector", history=full),

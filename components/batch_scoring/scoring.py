@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 
 import apache_beam as beam
 import tensorflow as tf
-from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from components.batch_scoring.shards import Job, output_of, write_shard
 from components.beam_flush import flush_when_full_only
+from components.file_digests import files_digest
 from serving import custom_ops
+from serving.signatures import RECOMMEND
 
-_SIGNATURE = "recommend"
+# Of the histories' digest, for people who compare two in a message.
+_DIGITS = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +38,7 @@ class WriteShard(beam.DoFn):
     def setup(self) -> None:
         custom_ops.register(self._job.model)
         self._model = tf.saved_model.load(self._job.model)
-        self._recommend = self._model.signatures[_SIGNATURE]
+        self._recommend = self._model.signatures[RECOMMEND]
 
     def process(self, shard: str) -> Iterator[int]:
         # An engine may give a shard again after a failure elsewhere.
@@ -92,23 +92,18 @@ def score(
     custom_ops.register(job.model)
     options = PipelineOptions(list(beam_arguments))
     FileSystems.set_options(options)
-    files = FileSystems.match([pattern])[0].metadata_list
+    files = sorted(
+        FileSystems.match([pattern])[0].metadata_list,
+        key=lambda file: file.path,
+    )
     found = [file.path for file in files]
     if not found:
         raise FileNotFoundError(f"No file of histories fits {pattern}.")
-    job.claim(output, _fingerprint(files))
+    folder, _ = FileSystems.split(pattern)
+    job.claim(output, files_digest(files, folder)[:_DIGITS])
     todo = [s for s in found if not FileSystems.exists(output_of(s, output))]
     if todo:
         flush_when_full_only()
         with beam.Pipeline(options=options) as pipeline:
-            write_shards(pipeline, sorted(todo), output, job)
+            write_shards(pipeline, todo, output, job)
     return Progress(len(found), len(found) - len(todo))
-
-
-def _fingerprint(files: Sequence[FileMetadata]) -> str:
-    """Changes with the files' names, sizes and times: not with their order."""
-    described = sorted(
-        (file.path, file.size_in_bytes, file.last_updated_in_seconds)
-        for file in files
-    )
-    return hashlib.sha256(json.dumps(described).encode()).hexdigest()[:16]

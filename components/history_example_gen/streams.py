@@ -6,12 +6,11 @@ import gzip
 import io
 import types
 import zlib
-from typing import IO, Any, cast
+from typing import IO, Any
 
 import pyarrow as pa
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 
+from components.file_digests import open_as_it_is
 from components.history_example_gen.config import LogsConfig
 from components.history_example_gen.logs import LogsError
 
@@ -92,16 +91,14 @@ def open_raw(path: str) -> IO[bytes]:
         LogsError: it may not be read.
     """
     try:
-        file = FileSystems.open(
-            path, compression_type=CompressionTypes.UNCOMPRESSED
-        )
+        file = open_as_it_is(path)
     except PermissionError as error:
         raise LogsError(
             f"No permission to read {path}, which `logs.pattern` matches in "
             "`logs.path`. Give the user that runs this read permission for "
             "it, or leave it out of `logs.pattern`."
         ) from error
-    return cast(IO[bytes], file)
+    return file
 
 
 def find_compression(config: LogsConfig, path: str) -> str:

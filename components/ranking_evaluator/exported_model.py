@@ -9,8 +9,7 @@ import tensorflow as tf
 
 from components.raw_ids import PAD, padded
 from serving import custom_ops
-
-SIGNATURE = "recommend"
+from serving.signatures import RECOMMEND
 
 
 class ModelAnswerError(ValueError):
@@ -34,13 +33,13 @@ class ExportedModel:
         custom_ops.register(directory)
         # The signature holds its variables only as long as the object lives.
         self._loaded = tf.saved_model.load(directory)
-        if SIGNATURE not in self._loaded.signatures:
+        if RECOMMEND not in self._loaded.signatures:
             raise ModelAnswerError(
                 f"The SavedModel in {directory} has no signature "
-                f"`{SIGNATURE}`, found {sorted(self._loaded.signatures)}. "
+                f"`{RECOMMEND}`, found {sorted(self._loaded.signatures)}. "
                 "Export it with serving.export.export_saved_model."
             )
-        self._recommend = self._loaded.signatures[SIGNATURE]
+        self._recommend = self._loaded.signatures[RECOMMEND]
         self._catalogue = frozenset(catalogue)
 
     def recommend(

@@ -76,7 +76,7 @@ def shuffled_batches(
     batch_size: int,
     seed: int,
     epoch: int,
-    stream: int = random_streams.SEQUENCES,
+    stream: int,
 ) -> np.ndarray:
     """A permutation of 0..number-1 cut into batches.
 
@@ -103,7 +103,7 @@ def spread_over_batches(
     num_batches: int,
     seed: int,
     epoch: int,
-    stream: int = random_streams.SEQUENCES,
+    stream: int,
 ) -> np.ndarray:
     """A permutation of 0..number-1 over a given number of batches.
 

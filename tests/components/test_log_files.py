@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 from apache_beam.io.filesystem import FileMetadata, MatchResult
 
-from components.history_example_gen import readers, rows, streams
+from components import file_digests
+from components.history_example_gen import readers, rows
 from components.history_example_gen.config import (
     ColumnsConfig,
     KeepConfig,
@@ -225,7 +226,7 @@ def test_files_that_may_not_be_read(
     def refuse(path: str, **_: object) -> None:
         raise PermissionError(13, "Permission denied", path)
 
-    monkeypatch.setattr(streams.FileSystems, "open", refuse)
+    monkeypatch.setattr(file_digests.FileSystems, "open", refuse)
     config = LogsConfig(path=str(tmp_path), pattern="*.csv")
     for read in (input_fingerprint, find_logs):
         with pytest.raises(LogsError) as raised:

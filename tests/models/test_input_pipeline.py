@@ -21,7 +21,7 @@ def test_right_aligned_keeps_the_newest():
 
 @pytest.mark.parametrize("number", [1, 9, 10, 11])
 def test_shuffled_batches_hold_everything_once(number):
-    batches = shuffled_batches(number, 5, seed=3, epoch=2)
+    batches = shuffled_batches(number, 5, seed=3, epoch=2, stream=0)
     flat = batches.reshape(-1)
     assert batches.shape == (-(-number // 5), 5)
     assert sorted(flat[flat >= 0]) == list(range(number))
@@ -29,8 +29,8 @@ def test_shuffled_batches_hold_everything_once(number):
 
 
 def test_order_depends_on_seed_epoch_and_stream_alone():
-    first = shuffled_batches(50, 7, 1, 1)
-    np.testing.assert_array_equal(first, shuffled_batches(50, 7, 1, 1))
+    first = shuffled_batches(50, 7, 1, 1, 0)
+    np.testing.assert_array_equal(first, shuffled_batches(50, 7, 1, 1, 0))
     for other in ((2, 1, 0), (1, 2, 0), (1, 1, 1)):
         seed, epoch, stream = other
         again = shuffled_batches(50, 7, seed, epoch, stream)
@@ -39,7 +39,7 @@ def test_order_depends_on_seed_epoch_and_stream_alone():
 
 @pytest.mark.parametrize("number,batches", [(10, 3), (2, 5), (0, 4), (12, 4)])
 def test_spread_is_even_and_complete(number, batches):
-    spread = spread_over_batches(number, batches, 0, 1)
+    spread = spread_over_batches(number, batches, 0, 1, 0)
     sizes = (spread >= 0).sum(1)
     assert len(spread) == batches
     assert sizes.max() - sizes.min() <= 1
@@ -48,7 +48,7 @@ def test_spread_is_even_and_complete(number, batches):
 
 def test_batches_by_length_keep_all_and_save_padding():
     lengths = np.random.default_rng(0).integers(1, 50, 1000)
-    order = shuffled_batches(1000, 16, 0, 1)
+    order = shuffled_batches(1000, 16, 0, 1, 0)
     sorted_batches = batches_by_length(order, lengths, 0, 1)
 
     def padding(batches):
