@@ -53,8 +53,10 @@ class SplitConfig:
         last_train_item: all but each user's last one. leave_one_out always
             does this.
 
-    Exactly one of quantile and date is used per cut; the date wins where
-    both are given. An event at the cut time itself lies before the cut.
+    A cut is a date, so many days before the newest event (test) or before the
+    test cut (validation), or a quantile: the quantile counts where neither
+    date nor days are given. An event at the cut time itself lies before the
+    cut.
     """
 
     strategy: str = TEMPORAL
@@ -63,8 +65,10 @@ class SplitConfig:
     validation_seed: int = 0
     test_quantile: float = 0.8
     test_date: str | None = None
+    test_days: float | None = None
     validation_quantile: float = 0.9
     validation_date: str | None = None
+    validation_days: float | None = None
     min_user_events: int = 3
     min_development_events: int = 3
     refit_users: str = "train"
@@ -98,7 +102,7 @@ class SplitConfig:
                 raise ValueError(f"`{name}` must be at least 1.")
         if self.min_test_history < 0:
             raise ValueError("`min_test_history` must not be negative.")
-        self._check_dates()
+        self._check_cuts()
         self._check_unused()
 
     @property
@@ -135,29 +139,52 @@ class SplitConfig:
                     "leave_one_out`, where each user's last but one event is "
                     "the validation target: remove one of the two."
                 )
-            if self.test_date is not None:
+            for name in self._given("test"):
                 raise ValueError(
-                    "`test_date` has no effect with `strategy: "
+                    f"`{name}` has no effect with `strategy: "
                     "leave_one_out`, which has no cut in time: set it to null."
                 )
-        if self.validation_date is not None and self.validation_rule != BY_TIME:
-            raise ValueError(
-                "`validation_date` has an effect only with `strategy: "
-                "temporal` and `validation: by_time`, found "
-                f"{self.strategy} and {self.validation}: set it to null."
-            )
+        if self.validation_rule != BY_TIME:
+            for name in self._given("validation"):
+                raise ValueError(
+                    f"`{name}` has an effect only with `strategy: "
+                    "temporal` and `validation: by_time`, found "
+                    f"{self.strategy} and {self.validation}: set it to null."
+                )
 
-    def _check_dates(self) -> None:
-        cuts = [
+    def _given(self, cut: str) -> list[str]:
+        """Settings that take the place of the cut's quantile."""
+        names = (f"{cut}_date", f"{cut}_days")
+        return [name for name in names if getattr(self, name) is not None]
+
+    def _check_cuts(self) -> None:
+        for cut in ("test", "validation"):
+            days = getattr(self, f"{cut}_days")
+            if days is not None and not 0.0 < days < math.inf:
+                raise ValueError(
+                    f"`{cut}_days` must be above 0, or null, found {days}."
+                )
+            if len(self._given(cut)) == 2:
+                raise ValueError(
+                    f"`{cut}_date` and `{cut}_days` are two ways to say one "
+                    f"cut, found {getattr(self, f'{cut}_date')} and {days}: "
+                    "set one of them to null."
+                )
+        dates = [
             date_cut(getattr(self, name), name)
             for name in ("validation_date", "test_date")
             if getattr(self, name) is not None
         ]
-        if len(cuts) == 2 and cuts[0] >= cuts[1]:
+        if len(dates) == 2 and dates[0] >= dates[1]:
             raise ValueError(
                 "`validation_date` must lie before `test_date`, found "
                 f"{self.validation_date} and {self.test_date}."
             )
+
+
+def seconds_of_days(days: float) -> int:
+    """Whole seconds of `test_days` or `validation_days`."""
+    return round(days * 86_400)
 
 
 def date_cut(text: str, key: str) -> int:
@@ -253,7 +280,8 @@ def check_test_users(histories: Histories, config: SplitConfig) -> None:
         f"{config.min_test_history} events up to the test cut "
         f"{cut:%Y-%m-%d %H:%M:%S} UTC has one after it; the newest event is "
         f"of {newest:%Y-%m-%d %H:%M:%S}. Lower `split.min_test_history` or "
-        "`split.test_quantile`, or give an earlier `split.test_date`."
+        "`split.test_quantile`, raise `split.test_days`, or give an earlier "
+        "`split.test_date`."
     )
 
 

@@ -82,52 +82,75 @@ def quantile_of_counts(
 
 
 @dataclasses.dataclass(frozen=True)
-class QuantileCut:
-    """A cut at a quantile of timestamps.
+class Cut:
+    """A cut in time that the data decide on.
 
     Attributes:
         name: `test` or `validation`.
-        quantile: in (0, 1), linear between two timestamps, then floored.
         population: in words, whose events count, for messages.
+        quantile: of their timestamps, in (0, 1], linear between two of them,
+            then floored; or None.
+        before_newest: instead of it, seconds before the newest of them.
         after: unix seconds that the cut must lie after, where given.
     """
 
     name: str
-    quantile: float
     population: str
+    quantile: float | None = None
+    before_newest: int | None = None
     after: int | None = None
 
+    def __post_init__(self) -> None:
+        if (self.quantile is None) == (self.before_newest is None):
+            raise ValueError("Give one of `quantile` and `before_newest`.")
 
-def cut_of_counts(counts: Counts, cut: QuantileCut) -> np.ndarray:
-    """[] int64: the quantile, floored to the second.
+    def time(self, counts: Counts) -> int:
+        """Unix seconds.
 
-    Timestamps are integers, so those up to the floor are those up to the
-    quantile.
+        Timestamps are integers, so those up to the floor of a quantile are
+        those up to the quantile.
+        """
+        values, totals = counts
+        if self.quantile is None:
+            assert self.before_newest is not None
+            return int(values[-1]) - self.before_newest
+        return math.floor(quantile_of_counts(values, totals, self.quantile))
+
+    def __str__(self) -> str:
+        if self.quantile is None:
+            assert self.before_newest is not None
+            days = self.before_newest / 86_400
+            return f"The {self.name} cut {days:g} days before the newest event"
+        return f"The {self.name} cut at quantile {self.quantile}"
+
+
+def cut_of_counts(counts: Counts, cut: Cut) -> np.ndarray:
+    """[] int64: the time of the cut.
 
     Raises:
         ValueError: there is no timestamp at all, or the cut is too early.
     """
-    values, totals = counts
+    values, _ = counts
     if not len(values):
         raise ValueError(
             f"No events to take the {cut.name} cut from: found no "
             f"{cut.population}. Lower the minimum number of events per user "
             "in the split settings, or check the logs and the dates."
         )
-    time = math.floor(quantile_of_counts(values, totals, cut.quantile))
+    time = cut.time(counts)
     if cut.after is not None and time <= cut.after:
         raise ValueError(
-            f"The {cut.name} cut at quantile {cut.quantile} is {time} (unix "
-            f"seconds), expected a time after the validation date {cut.after}: "
-            "give an earlier validation date, or a date for both."
+            f"{cut} is {time} (unix seconds), expected a time after the "
+            f"validation date {cut.after}: give an earlier validation date, "
+            "or a date for both."
         )
     return np.asarray(time, np.int64)
 
 
 class ExactCut(beam.PTransform):
-    """The cut time at a quantile of all timestamps, over the whole data."""
+    """The time of a cut, from all timestamps of the whole data."""
 
-    def __init__(self, cut: QuantileCut) -> None:
+    def __init__(self, cut: Cut) -> None:
         super().__init__()
         self._cut = cut
 
@@ -139,12 +162,12 @@ class ExactCut(beam.PTransform):
         )
 
 
-def quantile_cut(timestamps: tf.Tensor, cut: QuantileCut) -> tf.Tensor:
-    """[] int64: exact quantile of `timestamps` over the whole data.
+def cut_time(timestamps: tf.Tensor, cut: Cut) -> tf.Tensor:
+    """[] int64: unix seconds of the cut, over the whole data.
 
     Args:
         timestamps: [n] int64 unix seconds of the batch that count.
-        cut: which quantile.
+        cut: which one.
     """
     (result,) = tft.experimental.ptransform_analyzer(
         [timestamps], ExactCut(cut), [tf.int64], [[]], name=f"{cut.name}_cut"

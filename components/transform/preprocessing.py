@@ -81,8 +81,8 @@ def _development(
     if split.strategy == splits.LEAVE_ONE_OUT:
         events = _all_but_last(timestamps.row_lengths())
         known = _first_events(timestamps.row_lengths(), events)
-        newest = analyzers.QuantileCut("test", 1.0, "user with two events")
-        return events, analyzers.quantile_cut(
+        newest = analyzers.Cut("test", "user with two events", quantile=1.0)
+        return events, analyzers.cut_time(
             tf.boolean_mask(timestamps.flat_values, known), newest
         )
     test_cut = _test_cut(timestamps, split)
@@ -123,13 +123,17 @@ def _test_cut(timestamps: tf.RaggedTensor, split: SplitConfig) -> tf.Tensor:
         return tf.constant(
             splits.date_cut(split.test_date, "test_date"), tf.int64
         )
+    days = split.test_days
     counted = timestamps.row_lengths() >= split.min_user_events
-    return analyzers.quantile_cut(
+    return analyzers.cut_time(
         tf.ragged.boolean_mask(timestamps, counted).flat_values,
-        analyzers.QuantileCut(
+        analyzers.Cut(
             "test",
-            split.test_quantile,
             f"user with at least {split.min_user_events} events",
+            quantile=split.test_quantile if days is None else None,
+            before_newest=None
+            if days is None
+            else splits.seconds_of_days(days),
             after=None
             if split.validation_date is None
             else splits.date_cut(split.validation_date, "validation_date"),
@@ -140,22 +144,24 @@ def _test_cut(timestamps: tf.RaggedTensor, split: SplitConfig) -> tf.Tensor:
 def _validation_cut(
     timestamps: tf.RaggedTensor, test_cut: tf.Tensor, split: SplitConfig
 ) -> tf.Tensor:
-    """[] int64 unix seconds; the rule of the test cut, before the test cut."""
+    """[] int64 unix seconds."""
     if split.validation_date is not None:
         date = splits.date_cut(split.validation_date, "validation_date")
         return tf.constant(date, tf.int64)
+    if split.validation_days is not None:
+        return test_cut - splits.seconds_of_days(split.validation_days)
     num_development_events = _events_until(timestamps, test_cut)
     counted = (timestamps.row_lengths() >= split.min_user_events) & (
         num_development_events >= split.min_development_events
     )
     development = tf.ragged.boolean_mask(timestamps, counted).flat_values
-    return analyzers.quantile_cut(
+    return analyzers.cut_time(
         tf.boolean_mask(development, development <= test_cut),
-        analyzers.QuantileCut(
+        analyzers.Cut(
             "validation",
-            split.validation_quantile,
             f"user with at least {split.min_development_events} events up to "
             "the test cut",
+            quantile=split.validation_quantile,
         ),
     )
 

@@ -87,7 +87,7 @@ def cut_pipeline(_):
     """What preprocessing_fn adds to the stock Transform."""
     pipeline = beam.Pipeline()
     batch = (np.array([1, 2], np.int64),)
-    cut = analyzers.QuantileCut("test", 0.8, "user")
+    cut = analyzers.Cut("test", "user", quantile=0.8)
     _ = pipeline | beam.Create([batch]) | analyzers.ExactCut(cut)
     return pipeline
 

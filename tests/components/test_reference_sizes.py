@@ -24,7 +24,7 @@ from components.histories import Histories
 from components.periods import fit_windows
 from components.splits import SplitConfig
 from components.targets import select_targets
-from components.transform.analyzers import QuantileCut, cut_of_counts
+from components.transform.analyzers import Cut, cut_of_counts
 from tests.components import helpers
 
 pytestmark = [pytest.mark.data, pytest.mark.slow]
@@ -226,7 +226,7 @@ def test_graph_of_the_newest_ten(run):
 )
 def test_all_and_warm_test_users(name, quantile, users, warm):
     log = core_log(name)
-    cut = QuantileCut("test", quantile, "user")
+    cut = Cut("test", "user", quantile=quantile)
     values, totals = np.unique(log.timestamp, return_counts=True)
     test_cut = int(cut_of_counts((values, totals), cut))
     assert test_cut == int(log.timestamp.quantile(quantile))

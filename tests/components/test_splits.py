@@ -48,6 +48,20 @@ def test_dates_in_wrong_order():
             {"validation": "by_user", "validation_date": "2014-03-07"},
             "`validation_date` has an effect only with",
         ),
+        (
+            {"strategy": "leave_one_out", "test_days": 7},
+            "`test_days` has no effect",
+        ),
+        (
+            {"validation": "last_train_item", "validation_days": 7},
+            "`validation_days` has an effect only with",
+        ),
+        (
+            {"test_date": "2014-03-07", "test_days": 7},
+            "`test_date` and `test_days` are two ways.*2014-03-07 and 7",
+        ),
+        ({"test_days": 0}, "`test_days` must be above 0, or null, found 0"),
+        ({"validation_days": float("nan")}, "`validation_days` must be above"),
     ],
 )
 def test_settings_that_do_not_fit_together_are_refused(settings, message):
@@ -119,5 +133,6 @@ def test_nobody_to_measure_is_an_error_with_the_times():
     assert "test cut 2014-03-07 00:00:00 UTC" in message
     assert "the newest event is of 2014-03-06 23:59:59" in message
     assert "`split.test_date`" in message
+    assert "raise `split.test_days`" in message
     histories.num_development_events = np.array([3, 3])
     splits.check_test_users(histories, SplitConfig())

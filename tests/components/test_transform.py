@@ -10,7 +10,7 @@ from components import periods, splits
 from components.periods import user_table_period
 from components.splits import SplitConfig
 from components.transform import analyzers, preprocessing, vocabularies
-from components.transform.analyzers import CountTimestamps, QuantileCut
+from components.transform.analyzers import CountTimestamps, Cut
 from tests.components import helpers, split_reference
 
 # float32 knows seconds of this size to 128 s only.
@@ -185,17 +185,55 @@ def test_counts_do_not_depend_on_how_batches_are_merged():
 
 
 def test_no_events_to_take_a_cut_from():
-    cut = QuantileCut("test", 0.8, "user with at least 3 events")
+    cut = Cut("test", "user with at least 3 events", quantile=0.8)
     nothing = CountTimestamps().create_accumulator()
     with pytest.raises(ValueError, match="test cut.*at least 3 events"):
         analyzers.cut_of_counts(nothing, cut)
 
 
 def test_test_quantile_before_the_validation_date():
-    cut = QuantileCut("test", 0.8, "user", after=T0)
+    cut = Cut("test", "user", quantile=0.8, after=T0)
     counts = np.array([T0]), np.array([5])
     with pytest.raises(ValueError, match=f"is {T0}.*validation date {T0}"):
         analyzers.cut_of_counts(counts, cut)
+
+
+def test_test_days_before_the_validation_date():
+    cut = Cut("test", "user", before_newest=129_600, after=T0)
+    counts = np.array([5, T0 + 129_600]), np.array([9, 1])
+    message = f"test cut 1.5 days before the newest event is {T0} .*date {T0}"
+    with pytest.raises(ValueError, match=message):
+        analyzers.cut_of_counts(counts, cut)
+    counts = np.array([5, T0 + 129_601]), np.array([9, 1])
+    assert analyzers.cut_of_counts(counts, cut) == T0 + 1
+
+
+def test_days_count_back_from_the_newest_event_that_counts(tmp_path):
+    # The newest event of users with three or more is u4's second "a"; u3's
+    # later one does not count.
+    log = {**LOG, "u3": [("e\n", T0 + 30), ("c", T0 + 90)]}
+    split = dataclasses.replace(
+        QUANTILES, test_days=30 / 86_400, validation_days=10 / 86_400
+    )
+    data = helpers.transform(log, split, tmp_path)
+    histories = data.histories
+    assert histories.test_cut == T0 + 80 - 30
+    assert histories.validation_cut == T0 + 80 - 30 - 10
+    # What happens at a cut lies before it.
+    assert by_user(data, histories.num_development_events) == {
+        b"u1": 4, U2: 3, b"u3": 1, b"u4": 2,
+    }  # fmt: skip
+    assert by_user(data, histories.num_train_events) == {
+        b"u1": 4, U2: 2, b"u3": 1, b"u4": 2,
+    }  # fmt: skip
+
+
+def test_days_before_a_test_date(tmp_path):
+    split = dataclasses.replace(
+        QUANTILES, test_date=iso(T0 + 45), validation_days=20 / 86_400
+    )
+    histories = helpers.transform(LOG, split, tmp_path).histories
+    assert histories.validation_cut == T0 + 25
 
 
 # Users drawn for `by_user` below; two have one event or two only.
