@@ -13,7 +13,7 @@ help:  ## this list
 	@sed -n 's/^\([a-z]*\): .*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) \
 		| column -t -s '|'
 
-setup:  ## the Python 3.10 environment .venv from requirements.lock
+setup:  ## the Python 3.10 environment .venv from the .lock files
 	@scripts/setup.sh
 
 run: setup  ## the pipeline: make run [CONFIG=file.yaml] [SET="a.b=1 name=x"]
@@ -25,11 +25,15 @@ test: setup  ## style, types and all tests: make test [ARGS="-k name"]
 lint: setup  ## style and types only
 	@scripts/test.sh --lint-only
 
-lock:  ## compiles requirements.in into requirements.lock
+lock:  ## compiles requirements.in and -dev.in into their .lock files
 	@uv="$$(scripts/setup.sh --tools-only)" && \
-	"$$uv" pip compile --quiet --python-version 3.10 --generate-hashes \
-		--no-emit-index-url --custom-compile-command "make lock" \
-		--output-file requirements.lock requirements.in
+	compile() { "$$uv" pip compile --quiet --python-version 3.10 \
+		--generate-hashes --no-emit-index-url \
+		--custom-compile-command "make lock" "$$@"; } && \
+	compile --output-file requirements.lock requirements.in && \
+	compile --constraint requirements.lock \
+		$$(sed -n 's/^\([^ =]*\)==.*/--no-emit-package \1/p' requirements.lock) \
+		--output-file requirements-dev.lock requirements-dev.in
 
 doctor: setup  ## checks the environment; every failure names its fix
 	@$(PYTHON) -m pipeline.doctor

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Makes the Python 3.10 environment .venv exactly as requirements.lock says.
+# Makes the Python 3.10 environment .venv exactly as the lock files say:
+# requirements.lock is what the product runs on, requirements-dev.lock adds
+# what its tests need.
 #
 # Usage: scripts/setup.sh [--tools-only]
 #   --tools-only  only see to uv (for `make lock`) and print its path.
 #
 # A second call with nothing changed does nothing: .venv/.setup-stamp holds
-# the hash of requirements.lock. uv comes from PATH or is installed into
+# the hash of the lock files. uv comes from PATH or is installed into
 # .tools/uv; without it a python3.10 with venv and pip does the same, slower.
 # Which package index is asked is the machine's own setting (pip.conf, PIP_*,
 # UV_*); none is named here.
@@ -18,6 +20,7 @@ TOOLS="$ROOT/.tools"
 STAMP="$VENV/.setup-stamp"
 UV_PIN="0.13.8"
 UV=""
+LOCKS=(requirements.lock requirements-dev.lock)
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 die() {
@@ -32,7 +35,7 @@ python_version() {
 }
 
 expected_stamp() {
-  printf '%s python3.10\n' "$(sha256sum requirements.lock | cut -d' ' -f1)"
+  printf '%s python3.10\n' "$(cat "${LOCKS[@]}" | sha256sum | cut -d' ' -f1)"
 }
 
 # The path inside the environment is part of the check: a moved or copied
@@ -168,18 +171,18 @@ make_venv() {
 }
 
 install_packages() {
-  say "installing requirements.lock into .venv (about 3 GB; minutes at first)"
+  say "installing ${LOCKS[*]} into .venv (about 3 GB; minutes at first)"
   if [[ -n "$UV" ]]; then
     "$UV" pip sync --quiet --require-hashes --python "$VENV/bin/python" \
-      requirements.lock && return 0
+      "${LOCKS[@]}" && return 0
     say "uv could not install the packages (above); trying pip, which may" \
       "know another index or certificate"
     "$VENV/bin/python" -m ensurepip >/dev/null 2>&1 || true
   fi
   # --no-deps: the lock is complete, and pip takes minutes to find that out.
   "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
-    --no-deps --require-hashes --requirement requirements.lock || die \
-    "the packages of requirements.lock could not be installed (above)." \
+    --no-deps --require-hashes "${LOCKS[@]/#/--requirement=}" || die \
+    "the packages of ${LOCKS[*]} could not be installed (above)." \
     "Fix: check the network and the index of pip (pip config list), then" \
     "repeat."
 }

@@ -1,5 +1,7 @@
 """scripts/setup.sh, with interpreters that only pretend: no network."""
 
+import ast
+import importlib.metadata
 import os
 import re
 import shutil
@@ -10,6 +12,9 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+
+# What the images hold (kubeflow/Dockerfile.cpu).
+PRODUCT = ("models", "serving", "components", "pipeline", "kubeflow")
 
 # Answers like a Python of the version in $VERSION; `-m venv DIR` makes DIR
 # with a copy of itself; installing notes it in $CALLS.
@@ -24,7 +29,8 @@ case "$*" in
     cp "$0" "${{@: -1}}/bin/python"
     printf 'VIRTUAL_ENV=%s\\n' "${{@: -1}}" >"${{@: -1}}/bin/activate" ;;
   *"--version"*) echo "Python {version}.1" ;;
-  *"install"*"requirements.lock"*) echo "install $*" >>"$CALLS"
+  *"install"*"requirements.lock"*"requirements-dev.lock"*)
+    echo "install $*" >>"$CALLS"
     exit {install} ;;
   *"install"*) exit 1 ;; # uv cannot be had
 esac
@@ -38,6 +44,7 @@ def project(tmp_path):
     (root / "scripts").mkdir(parents=True)
     shutil.copy(REPOSITORY / "scripts" / "setup.sh", root / "scripts")
     (root / "requirements.lock").write_text("tfx==1.16.0\n")
+    (root / "requirements-dev.lock").write_text("pytest==8.4.2\n")
     tools = tmp_path / "tools"
     tools.mkdir()
     for name in (
@@ -82,7 +89,7 @@ def installs(project):
     )
 
 
-def test_installs_once_and_again_only_when_the_lock_changes(project):
+def test_installs_once_and_again_only_when_a_lock_changes(project):
     add_python(project, "python3.10")
     first = run_setup(project)
     assert first.returncode == 0, first.stderr
@@ -100,6 +107,9 @@ def test_installs_once_and_again_only_when_the_lock_changes(project):
     (project / "requirements.lock").write_text("tfx==1.16.1\n")
     assert run_setup(project).returncode == 0
     assert installs(project) == 2
+    (project / "requirements-dev.lock").write_text("pytest==8.4.3\n")
+    assert run_setup(project).returncode == 0
+    assert installs(project) == 3
 
 
 def test_a_moved_project_is_set_up_again(project):
@@ -142,12 +152,48 @@ def test_what_is_missing_is_named_with_the_fix(project, pythons, fix):
 
 
 def test_no_index_or_host_is_named_in_the_set_up():
-    files = ["Makefile", "requirements.in", "requirements.lock", ".ci/run"]
-    files += ["scripts/setup.sh", "scripts/test.sh"]
+    files = ["Makefile", ".ci/run", "scripts/setup.sh", "scripts/test.sh"]
+    for name in ("requirements", "requirements-dev"):
+        files += [f"{name}.in", f"{name}.lock"]
     for name in files:
         text = (REPOSITORY / name).read_text()
         assert "://" not in text, name
         assert not re.search(r"--(extra-)?index-url", text), name
+
+
+def pins(file: str) -> set[str]:
+    """Names of a lock file, as package indices spell them."""
+    text = (REPOSITORY / file).read_text()
+    return set(re.findall(r"(?m)^([\w.-]+)==", text))
+
+
+def imported(folder: str) -> dict[str, Path]:
+    """Top-level modules that code of a package imports, with a file each."""
+    found = {}
+    for file in (REPOSITORY / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module]
+            found.update({name.split(".")[0]: file for name in names})
+    return found
+
+
+def test_the_two_locks_share_no_package():
+    assert not pins("requirements.lock") & pins("requirements-dev.lock")
+    assert {"pytest", "mypy", "ruff"} <= pins("requirements-dev.lock")
+
+
+@pytest.mark.parametrize("folder", PRODUCT)
+def test_the_product_needs_no_package_of_its_tests(folder):
+    dev = pins("requirements-dev.lock")
+    owners = importlib.metadata.packages_distributions()
+    for module, file in imported(folder).items():
+        for owner in owners.get(module, []):
+            name = re.sub(r"[-_.]+", "-", owner).lower()
+            assert name not in dev, f"{file} imports {module} of {name}"
 
 
 def test_ci_runs_make_test(tmp_path):
