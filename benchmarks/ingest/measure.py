@@ -65,6 +65,7 @@ def _pipeline(arguments: argparse.Namespace) -> dict[str, object]:
     )
     from components.history_example_gen.executor import Executor
     from models.settings import to_json
+    from pipeline.beam_config import BeamConfig
 
     columns = ColumnsConfig(0, 1, 3) if arguments.movielens else ColumnsConfig()
     config = LogsConfig(
@@ -78,10 +79,7 @@ def _pipeline(arguments: argparse.Namespace) -> dict[str, object]:
     examples.uri = str(arguments.folder / "examples")
     letters.uri = str(arguments.folder / "letters")
     Path(letters.uri).mkdir()  # TFX's launcher does it
-    beam_args = arguments.beam or [
-        "--direct_running_mode=in_memory",
-        "--direct_num_workers=1",
-    ]
+    beam_args = arguments.beam or BeamConfig().arguments("HistoryExampleGen")
     executor = Executor(
         Executor.Context(
             beam_pipeline_args=beam_args, unique_id="", tmp_dir="/tmp"

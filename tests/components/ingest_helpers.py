@@ -7,13 +7,13 @@ import pathlib
 import shutil
 
 import tensorflow as tf
-from tfx.dsl.components.base import base_beam_executor
 from tfx.types import standard_artifacts
 
 from components.artifacts import DeadLetters
 from components.history_example_gen import executor
 from components.history_example_gen.config import LogsConfig
 from models.settings import to_json
+from tests.components.beam_helpers import beam_context
 
 HEADER = "user_id,item_id,timestamp\n"
 History = tuple[list[str], list[int]]
@@ -64,11 +64,7 @@ def run_executor(
         artifact.uri = str(tmp_path / name / "1")
         shutil.rmtree(artifact.uri, ignore_errors=True)
         pathlib.Path(artifact.uri).mkdir(parents=True)
-    executor.Executor(
-        base_beam_executor.BaseBeamExecutor.Context(
-            beam_pipeline_args=list(arguments), tmp_dir=str(tmp_path)
-        )
-    ).Do(
+    executor.Executor(beam_context(tmp_path, *arguments)).Do(
         {},
         {"examples": [examples], "dead_letters": [letters]},
         {"config": to_json(config), "input_fingerprint": "f00"},

@@ -635,10 +635,10 @@ def test_thresholds_out_of_range_are_named(value):
 
 def execute(tmp_path, config):
     """The artifact, and how the executor failed."""
-    from tfx.dsl.components.base import base_beam_executor
     from tfx.types import standard_artifacts
 
     from components.period_statistics.executor import Executor
+    from tests.components.beam_helpers import beam_context
 
     examples = standard_artifacts.Examples()
     examples.uri = str(tmp_path / "examples")
@@ -647,11 +647,7 @@ def execute(tmp_path, config):
     write(tmp_path / "examples" / "Split-all", LOG)
     statistics = standard_artifacts.ExampleStatistics()
     statistics.uri = str(tmp_path / "statistics")
-    context = base_beam_executor.BaseBeamExecutor.Context(
-        beam_pipeline_args=["--direct_running_mode=in_memory"],
-        tmp_dir=str(tmp_path / "tmp"),
-        unique_id="1",
-    )
+    context = beam_context(tmp_path / "tmp")
     with pytest.raises(ValueError) as error:
         Executor(context).Do(
             {"examples": [examples]},

@@ -517,15 +517,10 @@ def artifacts(tmp_path, monkeypatch):
 
 
 def _execute(artifacts, tmp_path, config=CONFIG, split=SPLIT):
-    from tfx.dsl.components.base import base_beam_executor
-
     from components.ranking_evaluator.executor import Executor
+    from tests.components.beam_helpers import beam_context
 
-    context = base_beam_executor.BaseBeamExecutor.Context(
-        beam_pipeline_args=["--direct_running_mode=in_memory"],
-        tmp_dir=str(tmp_path / "tmp"),
-        unique_id="1",
-    )
+    context = beam_context(tmp_path / "tmp")
     Executor(context).Do(
         *artifacts,
         {
