@@ -6,7 +6,8 @@ import re
 import textwrap
 from typing import Any
 
-from components.splits import LEAK_WARNING
+from components.ranking_evaluator.words import date
+from components.splits import LEAK_WARNING, TEMPORAL
 from components.targets import label
 
 _SHORT = {"ndcg": "NDCG", "recall": "R", "coverage": "Cov", "mrr": "MRR"}
@@ -94,12 +95,13 @@ def _label(column: str) -> str:
 
 def _format_splits(summary: dict[str, Any]) -> str:
     lines = []
+    times = _format_cuts(summary["splits"])
     for name in ("train", "validation", "train_validation", "test"):
         value = summary["splits"].get(name)
         if value:
             lines.append(
                 f"{name:<18}{value['users']:>10,} users"
-                f"{value['rows']:>12,} rows"
+                f"{value['rows']:>12,} rows{times.get(name, '')}"
             )
     for rule, number in summary["splits"].get("excluded", {}).items():
         if number:
@@ -107,6 +109,20 @@ def _format_splits(summary: dict[str, Any]) -> str:
     if summary["splits"].get("note"):
         lines.append(summary["splits"]["note"])
     return "\n".join(lines)
+
+
+def _format_cuts(splits: dict[str, Any]) -> dict[str, str]:
+    """Which part ends or begins at a time, where one time holds for all."""
+    if splits.get("strategy") != TEMPORAL:
+        return {}
+    validation_cut, test_cut = (
+        date(splits[name]) for name in ("validation_cut", "test_cut")
+    )
+    return {
+        "train": f"  up to {validation_cut}",
+        "train_validation": f"  up to {test_cut}",
+        "test": f"  after {test_cut}",
+    }
 
 
 def _format_drift(drift: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from models.replicas import Replicas
+from models.xla_start import start_xla
 
 
 def set_up_devices(
@@ -32,6 +33,7 @@ def set_up_devices(
             pass
     devices = Replicas.of(distribution)
     tf.config.experimental.enable_op_determinism()
+    start_xla()
     report(
         f"[trainer] devices: {len(gpus)} GPU, {os.cpu_count()} CPU cores; "
         f"steps shared by {devices.count}"

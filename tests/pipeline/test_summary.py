@@ -348,6 +348,23 @@ def test_table_shows_percent_of_every_model_and_setting(
     assert "Blessed" in text
 
 
+def test_parts_are_shown_with_the_times_between_them(store, config, tmp_path):
+    record_run(store, tmp_path, "r1")
+    written = summary_writer.write_summary(config)
+    cuts = {"validation_cut": 1_389_225_600, "test_cut": 1_394_150_401}
+    written["splits"] |= {**cuts, "strategy": "temporal"}
+    lines = format_summary(written).splitlines()
+    for line in (
+        "train                  1,234 users      56,789 rows  up to 2014-01-09",
+        "test                      99 users         100 rows"
+        "  after 2014-03-07T00:00:01Z",
+    ):
+        assert line in lines
+    # Every user's last event: there is no time that lies between.
+    written["splits"]["strategy"] = "leave_one_out"
+    assert "  up to " not in format_summary(written)
+
+
 def test_an_unblessed_model_is_said_with_the_check(store, config, tmp_path):
     record_run(store, tmp_path, "r1", blessed=False)
     text = format_summary(summary_writer.write_summary(config))
