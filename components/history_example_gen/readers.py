@@ -14,7 +14,10 @@ from components.history_example_gen.config import LogsConfig
 from components.history_example_gen.logs import LogFile as LogFile
 from components.history_example_gen.logs import LogsError as LogsError
 from components.history_example_gen.logs import list_some, suggest
-from components.history_example_gen.permissions import closed_folder
+from components.history_example_gen.permissions import (
+    closed_folder,
+    closed_subfolders,
+)
 from components.history_example_gen.streams import BOM, LogStream
 
 # A component of a glob, not the end of another one such as `a**/`.
@@ -28,8 +31,8 @@ def match_files(config: LogsConfig) -> list[Any]:
     number of folders, also none.
 
     Raises:
-        LogsError: the folder does not exist, may not be read, or a glob
-            matches nothing.
+        LogsError: the folder does not exist, it or one that a glob descends
+            into may not be read, or a glob matches nothing.
     """
     if not config.path:
         raise LogsError(
@@ -45,6 +48,15 @@ def match_files(config: LogsConfig) -> list[Any]:
         )
         if not files:
             raise _no_match(config, pattern)
+        closed = closed_subfolders(config.path, pattern)
+        if closed:
+            raise LogsError(
+                f"No permission to read {list_some(closed)}, which "
+                f"`logs.pattern` {pattern!r} descends into: files there would "
+                "be missing from the log without a word. Give the user that "
+                "runs this read and execute permission for it, or take a "
+                "pattern without it."
+            )
         found.update((file.path, file) for file in files)
     return [found[path] for path in sorted(found)]
 

@@ -218,6 +218,48 @@ def test_folders_that_may_not_be_read(
     assert "read and execute permission" in message
 
 
+@pytest.mark.parametrize(
+    ("pattern", "refused"),
+    [
+        ("**/*.csv", True),
+        ("*/2024/*.csv", True),
+        ("*/*/*.csv", True),
+        ("west/**/*.csv", True),
+        ("east/**/*.csv", False),
+        ("west/2023/*.csv", False),
+        ("*/*.csv", False),
+        ("*.csv", False),
+    ],
+)
+def test_subfolders_that_may_not_be_read(
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pattern: str,
+    refused: bool,
+):
+    """Simulated, for root may read everything."""
+    for name in ("", "east", "west", "east/2024", "west/2023", "west/2024"):
+        write_logs(tmp_path / name, {"a.csv": LINES})
+    closed = str(tmp_path / "west" / "2024")
+    scandir = os.scandir
+
+    def refuse(path: str):
+        if str(path) == closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    config = LogsConfig(path=str(tmp_path), pattern=pattern)
+    if not refused:
+        assert match_files(config)
+        return
+    with pytest.raises(LogsError) as raised:
+        match_files(config)
+    message = str(raised.value)
+    assert f"No permission to read {closed!r}" in message
+    assert f"`logs.pattern` {pattern!r}" in message
+
+
 def test_files_that_may_not_be_read(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ):

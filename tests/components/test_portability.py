@@ -261,6 +261,7 @@ ALLOWED = {
         [
             ("history_example_gen/permissions.py", "pathlib"),
             ("history_example_gen/permissions.py", "os.path.isdir"),
+            ("history_example_gen/permissions.py", "os.walk"),
         ],
         "asks the local file system what listing a folder there does not say",
     ),
