@@ -130,6 +130,16 @@ class SplitConfig:
             "test cut.",
         }[self.validation]
 
+    @property
+    def excluded(self) -> frozenset[str]:
+        """Settings that are null and must stay so beside the others."""
+        names = {"test_days"} if self.test_date is not None else set()
+        if self.test_days is not None:
+            names.add("test_date")
+        if self.strategy == LEAVE_ONE_OUT:
+            names |= {"test_date", "test_days"}
+        return frozenset(names)
+
     def _check_unused(self) -> None:
         """Raises where a setting that was given has no effect."""
         if self.strategy == LEAVE_ONE_OUT:

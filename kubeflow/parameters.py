@@ -48,6 +48,9 @@ def runtime_parameters(
 ) -> list[RuntimeParameter]:
     """Returns the parameters of a pipeline.
 
+    A date that other settings exclude, `split.test_date` beside
+    `split.test_days`, is none.
+
     Raises:
         CompileError: `kubeflow.runtime_parameters` names what is no setting.
     """
@@ -56,7 +59,10 @@ def runtime_parameters(
         # "": the run looks at the log files itself.
         RuntimeParameter(INPUT_FINGERPRINT, "", ""),
     ]
+    excluded = {f"split.{name}" for name in config.split.excluded}
     for key in config.kubeflow.runtime_parameters:
+        if key in excluded:
+            continue
         hint, value = _look_up(config, key)
         kinds = _kinds(hint)
         nullable = type(None) in kinds
@@ -125,7 +131,8 @@ def other_values(
         for number in ((value or 0) + 1, (value or 0) + 10):
             yield str(number) if parameter.text else number
     elif value is None:
-        yield from ("2001-02-03", "other")
+        # two dates: one may lie on the wrong side of another setting's
+        yield from ("2001-02-03", "2101-02-03", "other")
     else:
         yield from (f"{value}-other", "2001-02-03", "")
 

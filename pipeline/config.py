@@ -15,7 +15,7 @@ from typing import Any
 from components.graph_builder.config import GraphConfig
 from components.history_example_gen.config import LogsConfig
 from components.period_statistics.config import DriftConfig
-from components.ranking_evaluator.config import EvaluationConfig
+from components.ranking_evaluator.config import SERVED, EvaluationConfig
 from components.serving_validator.config import ServingValidationConfig
 from components.splits import SplitConfig
 from models.config import ModelConfig, TrainingConfig
@@ -217,7 +217,7 @@ def _resolve_paths(tree: dict[str, Any], places: Places, path: str) -> None:
         others = evaluation.get("compare_with")
         if isinstance(others, dict):
             for name, folder in others.items():
-                if isinstance(folder, str):
+                if isinstance(folder, str) and folder != SERVED:
                     others[name] = _absolute(folder)
     beam = tree.get("beam")
     if isinstance(beam, dict) and isinstance(beam.get("artifact_root"), str):

@@ -19,6 +19,7 @@ from components.model_card.component import ModelCardWriter
 from components.period_statistics.component import PeriodStatistics
 from components.pusher.executor import Executor as PusherExecutor
 from components.ranking_evaluator.component import RankingEvaluator
+from components.ranking_evaluator.config import SERVED
 from components.serving_validator.component import ServingValidator
 from components.trainer.component import Trainer
 from components.trainer.config import TrainerConfig
@@ -182,6 +183,11 @@ def create_pipeline(
         max_length=config.model.sequential.max_length,
         profile=config.profile,
         dataset=config.dataset,
+        # only where it is asked for: another folder is no reason to measure
+        # again
+        serving_dir=serving_dir
+        if SERVED in config.evaluation.compare_with.values()
+        else "",
         code_fingerprint=_fingerprint("RankingEvaluator"),
     )
 

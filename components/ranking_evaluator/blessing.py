@@ -7,6 +7,7 @@ from typing import Any
 
 from components.ranking_evaluator.config import (
     MODEL,
+    SERVED,
     EvaluationConfig,
     ThresholdConfig,
 )
@@ -34,7 +35,7 @@ def bless(
     """
     checks = []
     for threshold in config.thresholds:
-        checks += _checks(metrics, threshold, config.seen_items)
+        checks += _checks(metrics, threshold, config)
     if not checks:
         checks.append(
             _at_least(
@@ -54,8 +55,11 @@ def bless(
 
 
 def _checks(
-    metrics: Mapping[str, Any], threshold: ThresholdConfig, seen: str
+    metrics: Mapping[str, Any],
+    threshold: ThresholdConfig,
+    config: EvaluationConfig,
 ) -> list[dict[str, Any]]:
+    seen = config.seen_items
     value = metrics[MODEL][threshold.target][seen][threshold.metric]
     name = metric_label(threshold.metric)
     name = f"{name} ({label(threshold.target)}, seen items {seen})"
@@ -75,6 +79,18 @@ def _checks(
             _at_least(f"{name} reaches the minimum", value, threshold.min_value)
         )
     if threshold.min_ratio_to_baseline > 0:
+        if config.compare_with.get(threshold.baseline) == SERVED and (
+            threshold.baseline not in metrics
+        ):
+            return [
+                *checks,
+                _at_least(
+                    f"{name} has no {threshold.baseline} to be compared with: "
+                    "nothing has been pushed yet",
+                    value,
+                    0.0,
+                ),
+            ]
         baseline = metrics[threshold.baseline][threshold.target][seen]
         ratio = threshold.min_ratio_to_baseline
         checks.append(

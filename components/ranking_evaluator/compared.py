@@ -13,6 +13,7 @@ import pandas as pd
 from tfx.dsl.io import fileio
 
 from components.histories import Histories
+from components.ranking_evaluator.config import SERVED
 from components.ranking_evaluator.exported_model import ModelAnswerError
 from components.ranking_evaluator.words import date
 from serving import assets_extra, version_folders
@@ -63,13 +64,16 @@ def find(
     folders: Mapping[str, str],
     catalogue: Collection[bytes],
     test: Histories,
+    serving_dir: str = "",
 ) -> list[ComparedModel]:
     """The models of `evaluation.compare_with`, checked.
 
     Args:
-        folders: name to SavedModel or folder of numbered versions.
+        folders: name to SavedModel or folder of numbered versions, or
+            `served`, which is left out where nothing has been pushed yet.
         catalogue: ids of the items known before this run's test cut.
         test: histories of the test users, who are what it is measured on.
+        serving_dir: base path that this pipeline pushes to.
 
     Raises:
         ModelAnswerError: there is no model, it knows hardly any of the test
@@ -78,10 +82,16 @@ def find(
             date.
     """
     known = frozenset(catalogue)
-    return [
-        _checked(name, newest_version(name, folder), known, test)
-        for name, folder in folders.items()
-    ]
+    found = []
+    for name, folder in folders.items():
+        if folder != SERVED:
+            directory = newest_version(name, folder)
+        elif (served := version_folders.newest(serving_dir)) is not None:
+            directory = served
+        else:
+            continue
+        found.append(_checked(name, directory, known, test))
+    return found
 
 
 def newest_version(name: str, folder: str) -> str:
@@ -94,7 +104,8 @@ def newest_version(name: str, folder: str) -> str:
             f"`evaluation.compare_with.{name}`: {folder} holds no SavedModel "
             "and no numbered version with one. Fix: give the folder of an "
             "exported model (serving/<model_name> of a run, or a version in "
-            "it), or leave the key out until there is one."
+            f"it). `{SERVED}` in its place is what this pipeline has pushed "
+            "before, and may be nothing yet."
         )
     return newest
 

@@ -21,6 +21,7 @@ class RankingEvaluatorSpec(component_spec.ComponentSpec):
         "max_length": component_spec.ExecutionParameter(type=int),
         "profile": component_spec.ExecutionParameter(type=str),
         "dataset": component_spec.ExecutionParameter(type=str),
+        "serving_dir": component_spec.ExecutionParameter(type=str),
         "code_fingerprint": component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {
@@ -78,6 +79,7 @@ class RankingEvaluator(base_beam_component.BaseBeamComponent):
         max_length: int,
         profile: str,
         dataset: str,
+        serving_dir: str,
         code_fingerprint: str,
     ) -> None:
         """Builds the component.
@@ -95,6 +97,8 @@ class RankingEvaluator(base_beam_component.BaseBeamComponent):
             max_length: newest items of each user in the fit data.
             profile: name of the evaluation profile, for the report.
             dataset: name of the dataset, for the report.
+            serving_dir: base path of the models pushed before, which
+                `compare_with` may ask for; "" where it does not.
             code_fingerprint: changes with the code, so that the cache does
                 not hide an edit.
 
@@ -116,6 +120,7 @@ class RankingEvaluator(base_beam_component.BaseBeamComponent):
                 max_length=max_length,
                 profile=profile,
                 dataset=dataset,
+                serving_dir=serving_dir,
                 code_fingerprint=code_fingerprint,
                 evaluation=types.Channel(
                     type=standard_artifacts.ModelEvaluation

@@ -24,6 +24,8 @@ BASELINES = (
 )
 # The name of the measured model among the baselines.
 MODEL = "model"
+# In `compare_with`, in the place of a folder.
+SERVED = "served"
 
 # models.baselines.item_knn knows how; it loads a library to say so.
 WEIGHTINGS = ("cosine", "tfidf", "bm25")
@@ -102,7 +104,9 @@ class EvaluationConfig:
     nor are users without any other target). `baselines` are measured beside
     the model, and so are the exported models of `compare_with`: name to the
     folder of a SavedModel, or of numbered versions, of which the newest one
-    is taken (as a server does).
+    is taken (as a server does), or to `served`: what this pipeline has pushed
+    before. As long as that is nothing there is nothing to compare with, and
+    thresholds that name it pass.
     """
 
     seen_items: str = "kept"

@@ -87,7 +87,14 @@ class Executor(BeamExecutor):
             request.config.compare_with,
             request.item_ids[periods.TRAIN_VALIDATION],
             test,
+            request.serving_dir,
         )
+        for name in set(request.config.compare_with) - {m.name for m in others}:
+            print(
+                f"[evaluator] nothing has been pushed to {request.serving_dir} "
+                f"yet, so there is no `{name}` to compare with",
+                flush=True,
+            )
         with self._make_beam_pipeline() as pipeline:
             scoring.score(pipeline, request, others)
         found = evaluation.measure(request, histories, test, targets, others)

@@ -32,6 +32,7 @@ class Request:
     transform_graph: str
     item_ids: dict[str, list[bytes]]
     output: str
+    serving_dir: str
 
 
 def parse(
@@ -62,6 +63,7 @@ def parse(
             for period in periods.FIT_PERIODS
         },
         output=artifact_utils.get_single_uri(output_dict["evaluation"]),
+        serving_dir=exec_properties["serving_dir"],
     )
 
 

@@ -281,6 +281,43 @@ def test_another_runs_model_is_measured_like_this_ones(artifacts, tmp_path):
     assert "serving" in page
 
 
+def test_what_is_served_is_compared_once_it_is_there(
+    artifacts, tmp_path, capsys
+):
+    evaluator._save(tmp_path / "model" / "Format-Serving")
+    config = dataclasses.replace(
+        evaluator.CONFIG,
+        baselines=("most_popular",),
+        compare_with={"now": "served"},
+        thresholds=(
+            dataclasses.replace(
+                evaluator.CONFIG.thresholds[0],
+                baseline="now",
+                min_ratio_to_baseline=1.1,
+            ),
+        ),
+    )
+    serving = tmp_path / "serving"
+    first = evaluator._execute(
+        artifacts, tmp_path, config, serving_dir=str(serving)
+    )
+    assert list(first["metrics"]) == ["model", "most_popular"]
+    assert first["compared"] == {}
+    assert first["blessing"]["blessed"] is True
+    (check,) = first["blessing"]["checks"]
+    assert "has no now to be compared with: nothing has been" in check["check"]
+    assert "there is no `now` to compare with" in capsys.readouterr().out
+
+    served = save_other(serving / "7", version_info={"fitted_until": 5})
+    second = evaluator._execute(
+        artifacts, tmp_path, config, serving_dir=str(serving)
+    )
+    assert second["compared"]["now"]["directory"] == served
+    assert second["metrics"]["now"] == second["metrics"]["model"]
+    # The same model is not a tenth better than itself.
+    assert second["blessing"]["blessed"] is False
+
+
 def test_models_that_do_not_fit_are_refused(tmp_path):
     histories = histories_lib.parse_histories(
         [evaluator._serialized(u) for u in evaluator.USERS]

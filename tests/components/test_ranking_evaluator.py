@@ -516,7 +516,7 @@ def artifacts(tmp_path, monkeypatch):
     return inputs, outputs
 
 
-def _execute(artifacts, tmp_path, config=CONFIG, split=SPLIT):
+def _execute(artifacts, tmp_path, config=CONFIG, split=SPLIT, serving_dir=""):
     from components.ranking_evaluator.executor import Executor
     from tests.components.beam_helpers import beam_context
 
@@ -529,6 +529,7 @@ def _execute(artifacts, tmp_path, config=CONFIG, split=SPLIT):
             "max_length": 2,
             "profile": "paper",
             "dataset": "five <users>",
+            "serving_dir": serving_dir,
             "code_fingerprint": "",
         },
     )
@@ -680,6 +681,7 @@ def test_component_refuses_thresholds_it_cannot_check():
         "max_length": 10,
         "profile": "paper",
         "dataset": "demo",
+        "serving_dir": "",
         "code_fingerprint": "0",
     }
     component = RankingEvaluator(

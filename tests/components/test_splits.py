@@ -69,6 +69,27 @@ def test_settings_that_do_not_fit_together_are_refused(settings, message):
         SplitConfig(**settings)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"test_days": 7},
+        {"test_date": "2014-03-07"},
+        {"strategy": "leave_one_out"},
+    ],
+)
+def test_what_is_excluded_is_what_is_refused(settings):
+    values = {"test_days": 3, "test_date": "2015-01-01"}
+    excluded = SplitConfig(**settings).excluded
+    for name in set(values) - set(settings):
+        both = {**settings, name: values[name]}
+        if name in excluded:
+            with pytest.raises(ValueError, match=f"`{name}`"):
+                SplitConfig(**both)
+        else:
+            SplitConfig(**both)
+
+
 def test_only_leave_one_out_leaks_and_says_so():
     assert not SplitConfig().leaks_future
     assert SplitConfig().note == ""

@@ -170,6 +170,19 @@ def test_what_a_run_can_change_comes_from_its_first_step(text):
     assert ("RankingEvaluator", "config") not in found
 
 
+def test_what_is_served_is_where_a_run_pushes_to(text):
+    name = "RankingEvaluator_serving_dir"
+    compared = compile_pipeline(
+        settings("evaluation.compare_with={now: served}")
+    )
+    for found, there in ((text, False), (compared, True)):
+        steps = yaml.safe_load(found)["components"]
+        (first,) = [
+            c for n, c in steps.items() if n.lower().endswith("resolverun")
+        ]
+        assert (name in first["outputDefinitions"]["parameters"]) == there
+
+
 def test_the_settings_travel_whole(text):
     config = settings()
     parameters = tasks_of(text)["ResolveRun"]["inputs"]["parameters"]
@@ -203,6 +216,21 @@ def test_defaults_of_the_parameters(text):
     }
     assert all(v["isOptional"] for v in definitions.values())
     assert spec["defaultPipelineRoot"] == "s3://bucket/runs/tiny_shop/artifacts"
+
+
+@pytest.mark.parametrize(
+    ("setting", "has_date"),
+    [
+        ("split.test_days=7", False),
+        ("split.strategy=leave_one_out", False),
+        ("split.validation_date=2024-02-01", True),
+    ],
+)
+def test_dates_that_other_settings_exclude_are_no_parameters(setting, has_date):
+    spec = yaml.safe_load(compile_pipeline(settings(setting)))
+    definitions = spec["root"]["inputDefinitions"]["parameters"]
+    assert ("split_test_date" in definitions) == has_date
+    assert "split_test_quantile" in definitions
 
 
 def test_resources_and_the_gpu_of_the_trainer_alone(full):

@@ -9,14 +9,14 @@ DEMO = REPOSITORY / "pipeline" / "configs" / "demo.yaml"
 
 
 def test_folders_of_other_models_start_at_the_repository():
-    config = load_config(
-        DEMO, ["evaluation.compare_with={old: runs/old/1, far: gs://b/m}"]
-    )
+    others = "{old: runs/old/1, far: gs://b/m, now: served}"
+    config = load_config(DEMO, [f"evaluation.compare_with={others}"])
     assert config.evaluation.compare_with == {
         "old": str(REPOSITORY / "runs" / "old" / "1"),
         "far": "gs://b/m",
+        "now": "served",
     }
-    assert config.evaluation.rivals[-2:] == ("old", "far")
+    assert config.evaluation.rivals[-3:] == ("old", "far", "now")
 
 
 def test_a_threshold_may_ask_for_another_model():
