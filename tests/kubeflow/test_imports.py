@@ -56,3 +56,15 @@ def test_only_kubeflow_knows_kubeflows_packages():
         for file in (REPOSITORY / package).rglob("*.py"):
             names = set(imported(file))
             assert not names & {"kfp", "kfp_server_api", "kubernetes"}, file
+
+
+@pytest.mark.parametrize(
+    ("package", "others"),
+    [
+        ("models", {"serving", "tfx", "apache_beam", "tensorflow_transform"}),
+        ("serving", {"models", "tfx", "apache_beam", "tensorflow_transform"}),
+    ],
+)
+def test_the_ground_floor_knows_neither_its_neighbour_nor_tfx(package, others):
+    for file in (REPOSITORY / package).rglob("*.py"):
+        assert not set(imported(file)) & others, file
