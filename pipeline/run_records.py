@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2
@@ -40,6 +41,59 @@ class RunRecord:
     nodes: dict[str, NodeRecord]
 
 
+def newest_outputs(
+    metadata_file: str, pipeline_name: str, node: str
+) -> dict[str, Artifact]:
+    """What a node gave out when it last did, in whichever run.
+
+    Args:
+        metadata_file: SQLite file of ML Metadata.
+        pipeline_name: as in the pipeline's settings.
+        node: component id.
+
+    Returns:
+        First artifact of every output; empty where it has not run yet.
+    """
+    store = _open(metadata_file)
+    context = store.get_context_by_type_and_name(
+        "node", f"{pipeline_name}.{node}"
+    )
+    if context is None:
+        return {}
+    return _newest_outputs(store, store.get_executions_by_context(context.id))
+
+
+def outputs_made_from(
+    metadata_file: str, pipeline_name: str, node: str, uri: str
+) -> dict[str, Artifact]:
+    """What a node made of an artifact when it last did, in whichever run.
+
+    Args:
+        metadata_file: SQLite file of ML Metadata.
+        pipeline_name: as in the pipeline's settings.
+        node: component id.
+        uri: of an artifact that it takes.
+
+    Returns:
+        First artifact of every output; empty where it has made nothing of it.
+    """
+    store = _open(metadata_file)
+    taken = [artifact.id for artifact in store.get_artifacts_by_uri(uri)]
+    executions = {
+        event.execution_id
+        for event in store.get_events_by_artifact_ids(taken)
+        if event.type == metadata_store_pb2.Event.INPUT
+    }
+    return _newest_outputs(
+        store,
+        [
+            execution
+            for execution in store.get_executions_by_id(sorted(executions))
+            if _node_id(store, execution, pipeline_name) == node
+        ],
+    )
+
+
 def read_newest_run(metadata_file: str, pipeline_name: str) -> RunRecord:
     """Reads the newest run of a pipeline.
 
@@ -50,12 +104,7 @@ def read_newest_run(metadata_file: str, pipeline_name: str) -> RunRecord:
     Raises:
         LookupError: there is no run yet.
     """
-    connection = metadata_store_pb2.ConnectionConfig()
-    connection.sqlite.filename_uri = metadata_file
-    connection.sqlite.connection_mode = (
-        metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
-    )
-    store = metadata_store.MetadataStore(connection)
+    store = _open(metadata_file)
     runs = store.get_contexts_by_type("pipeline_run")
     if not runs:
         raise LookupError(
@@ -79,6 +128,15 @@ def read_newest_run(metadata_file: str, pipeline_name: str) -> RunRecord:
     return RunRecord(run.name, total, nodes)
 
 
+def _open(metadata_file: str) -> metadata_store.MetadataStore:
+    connection = metadata_store_pb2.ConnectionConfig()
+    connection.sqlite.filename_uri = metadata_file
+    connection.sqlite.connection_mode = (
+        metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
+    )
+    return metadata_store.MetadataStore(connection)
+
+
 def _seconds(
     first: metadata_store_pb2.Execution, last: metadata_store_pb2.Execution
 ) -> float:
@@ -95,6 +153,15 @@ def _node_id(
         if context.type == "node":
             return context.name.removeprefix(f"{pipeline_name}.")
     return execution.name or execution.type
+
+
+def _newest_outputs(
+    store: metadata_store.MetadataStore,
+    executions: Iterable[metadata_store_pb2.Execution],
+) -> dict[str, Artifact]:
+    """Outputs of the newest execution that has any; a failed one has none."""
+    newest = sorted((execution.id for execution in executions), reverse=True)
+    return next(filter(None, (_outputs(store, n) for n in newest)), {})
 
 
 def _outputs(

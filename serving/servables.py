@@ -64,12 +64,15 @@ class Servable:
     def warm_up(self, iterations: int = 1) -> None:
         """Replays the recorded requests, each `iterations` times.
 
+        Through the queues of batching, where there are any, as TF Serving
+        does: what those refuse would fail there as well.
+
         Raises:
             ServingError: the model cannot answer one of them.
         """
         for request in warmup.read(self.path):
             for _ in range(iterations):
-                self._predict(request, self._runs)
+                self._predict(request, self._answers)
 
     def signature(self, name: str) -> meta_graph_pb2.SignatureDef:
         """The signature of that name, "" for `serving_default`.

@@ -1,4 +1,10 @@
-"""Warm-up requests beside a SavedModel, as TF Serving replays them."""
+"""Warm-up requests beside a SavedModel, as TF Serving replays them.
+
+TF Serving sends them through the queues of --enable_batching, which take no
+scalar: one request with a scalar input, and the version never becomes
+available. So there is none of `recommend` (its k; `recommend_batch` takes the
+same path) and of `item_vectors` (its start and count).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +16,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from serving import assets_extra
-from serving.signatures import RECOMMEND, SIGNATURES
+from serving.signatures import SIGNATURES
 
 FILE = os.path.join(assets_extra.FOLDER, "tf_serving_warmup_requests")
 
@@ -18,7 +24,7 @@ FILE = os.path.join(assets_extra.FOLDER, "tf_serving_warmup_requests")
 def requests(
     history: Sequence[bytes], k: int
 ) -> list[predict_pb2.PredictRequest]:
-    """Requests that touch every signature and the paths through them.
+    """Requests that touch every path through the signatures.
 
     Args:
         history: real item ids, as many as a full history takes.
@@ -27,12 +33,10 @@ def requests(
     full, one = [list(history)], [list(history[:1])]
     return [
         *(request("serving_default", history=h) for h in (full, one, [[b""]])),
-        request(RECOMMEND, history=full, exclude=[[b""]], k=k),
-        request(RECOMMEND, history=one, exclude=one, k=k),
-        request("recommend_batch", history=full, exclude=one, k=[k]),
+        request("recommend_batch", history=full, exclude=[[b""]], k=[k]),
+        request("recommend_batch", history=one, exclude=one, k=[k]),
         request("score", history=full, candidates=one),
         request("user_vector", history=full),
-        request("item_vectors", start=0, count=1),
     ]
 
 

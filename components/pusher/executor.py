@@ -40,7 +40,7 @@ class Executor(stock.Executor):
         base = destination.filesystem.base_directory
         version = None
         if base and self.CheckBlessing(input_dict):
-            version = pushed_version(self.GetModelPath(input_dict), base)
+            version = standing_version(self.GetModelPath(input_dict), base)
         if version is None:
             super().Do(input_dict, output_dict, exec_properties)
             return
@@ -53,24 +53,34 @@ class Executor(stock.Executor):
         )
 
 
-def pushed_version(model: str, base: str) -> str | None:
-    """The newest version below `base`, where it is this model.
+def standing_version(model: str, base: str) -> str | None:
+    """The version below `base` that makes it needless to push this model.
 
-    Only the newest counts: to go back to an older model is to push it again.
+    That is the newest, where it is this model. An older one only where the
+    newest is a rollback: somebody has gone back from this model, and a run
+    that makes it again must not undo that. Otherwise to go back to an older
+    model is to push it again.
 
     Args:
         model: folder of a SavedModel.
         base: folder or URI of the versions.
 
     Returns:
-        Its name; None where the newest is another model or there is none.
-        Versions without saved_model.pb, which is copied last, are what a
-        killed push has left and do not count.
+        Its name; None where the model is to be pushed. Versions without
+        saved_model.pb, which is copied last, are what a killed push has left
+        and do not count.
     """
     newest = version_folders.newest(base)
-    if newest is None or _digests(model) != _digests(newest):
+    if newest is None:
         return None
-    return os.path.basename(newest)
+    wanted = _digests(model)
+    folders = [newest]
+    if fileio.exists(os.path.join(newest, version_folders.COPY_OF_FILE)):
+        folders = list(reversed(version_folders.find(base).values()))
+    for folder in folders:
+        if _digests(folder) == wanted:
+            return os.path.basename(folder)
+    return None
 
 
 def _digests(folder: str) -> dict[str, str]:

@@ -186,7 +186,12 @@ def warmup_requests(
         for request in requests
         for message in (
             warmup.request("serving_default", history=[request.history]),
-            _request(request, 10),
+            warmup.request(
+                "recommend_batch",
+                history=[[b"", *request.history]],
+                exclude=[[b"", *request.exclude]],
+                k=[10],
+            ),
         )
     ]
 

@@ -6,7 +6,7 @@ import pytest
 from tfx.types import standard_artifacts
 from tfx.utils import io_utils
 
-from components.pusher.executor import Executor, pushed_version
+from components.pusher.executor import Executor, standing_version
 from serving import version_files
 from serving import versions as versions_command
 
@@ -84,6 +84,19 @@ def test_a_model_rolled_back_to_is_pushed_already(push, tmp_path):
     assert len(versions(tmp_path)) == 3
 
 
+def test_a_rollback_is_not_undone_by_the_model_it_left(push, tmp_path):
+    push("a")
+    push("b")
+    served = str(tmp_path / "served")
+    assert versions_command.main(["rollback", served]) == 0
+    left = versions(tmp_path)[1]
+    pushed = push("b")
+    assert pushed.get_string_custom_property("pushed_version") == left
+    assert len(versions(tmp_path)) == 3
+    push("c")  # a new one is what everybody waits for
+    assert len(versions(tmp_path)) == 4
+
+
 def test_half_a_push_is_no_push(push, tmp_path, monkeypatch):
     """Killed before saved_model.pb: no server and no step takes it."""
 
@@ -97,11 +110,11 @@ def test_half_a_push_is_no_push(push, tmp_path, monkeypatch):
     (half,) = versions(tmp_path)
     assert not (tmp_path / "served" / half / "saved_model.pb").exists()
     model = str(tmp_path / "model" / "Format-Serving")
-    assert pushed_version(model, str(tmp_path / "served")) is None
+    assert standing_version(model, str(tmp_path / "served")) is None
     pushed = push()
     version = pushed.get_string_custom_property("pushed_version")
     assert version != half
-    assert pushed_version(model, str(tmp_path / "served")) == version
+    assert standing_version(model, str(tmp_path / "served")) == version
 
 
 def test_what_is_not_blessed_is_not_pushed(push, tmp_path):

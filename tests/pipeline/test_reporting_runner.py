@@ -35,12 +35,27 @@ def Take(  # noqa: N802
 
 
 @tfx.dsl.components.component
-def Validate(  # noqa: N802
-    blessing: tfx.dsl.components.OutputArtifact[InfraBlessing],
+def Describe(  # noqa: N802
+    described_model: tfx.dsl.components.OutputArtifact[Model],
     text: tfx.dsl.components.Parameter[str],
-    fail: tfx.dsl.components.Parameter[int],
 ):
-    blessing.set_int_custom_property("blessed", fail)
+    with tfx.dsl.io.fileio.open(f"{described_model.uri}/text", "w") as file:
+        file.write(text)
+
+
+@tfx.dsl.components.component
+def Validate(  # noqa: N802
+    model: tfx.dsl.components.InputArtifact[Model],
+    blessing: tfx.dsl.components.OutputArtifact[InfraBlessing],
+    blessed: tfx.dsl.components.Parameter[int],
+):
+    """Keeps what it blesses, as ServingValidator does."""
+    fileio = tfx.dsl.io.fileio
+    blessing.set_int_custom_property("blessed", blessed)
+    if blessed:
+        stamped = f"{blessing.uri}/stamped_model"
+        fileio.makedirs(stamped)
+        fileio.copy(f"{model.uri}/text", f"{stamped}/saved_model.pb")
 
 
 @pytest.fixture
@@ -64,13 +79,28 @@ def written(monkeypatch):
 
 def run(config, text="x", fail=0, names=("Make", "Take")):
     """Runs the two components and returns the lines printed."""
+    make = Make(text=text)
+    take = Take(model=make.outputs["model"], fail=fail)
+    return run_all(config, [make, take.with_id(names[1])])
+
+
+def run_served(config, text="x", blessed=1, fail=0):
+    """Runs what a model passes on its way to a server."""
+    card = Describe(text=text).with_id("ModelCardWriter")
+    model = card.outputs["described_model"]
+    validate = Validate(model=model, blessed=blessed).with_id(
+        "ServingValidator"
+    )
+    before = Take(model=model, fail=fail).with_id("Before")
+    validate.add_upstream_node(before)
+    push = Take(model=model, fail=0).with_id("Pusher")
+    push.add_upstream_node(validate)
+    lines = run_all(config, [card, before, validate, push])
+    return {line.split()[1]: line.split()[-1] for line in lines}
+
+
+def run_all(config, components):
     paths = RunPaths.of(config)
-    if names[0] == "Validate":
-        components = [Validate(text=text, fail=fail).with_id(names[1])]
-    else:
-        make = Make(text=text)
-        take = Take(model=make.outputs["model"], fail=fail)
-        components = [make, take.with_id(names[1])]
     pipeline = tfx.dsl.Pipeline(
         pipeline_name=config.name,
         pipeline_root=str(paths.pipeline_root),
@@ -86,6 +116,16 @@ def run(config, text="x", fail=0, names=("Make", "Take")):
     finally:
         run.lines = out.getvalue().splitlines()
     return run.lines
+
+
+def serve(config, number, text, copy_of=None):
+    """Puts a version where servers look."""
+    version = RunPaths.of(config).serving / str(number)
+    (version / "assets.extra").mkdir(parents=True)
+    (version / "saved_model.pb").write_text(text)
+    if copy_of:
+        mark = version / "assets.extra" / "copy_of.json"
+        mark.write_text(f'{{"version": {copy_of}}}')
 
 
 def test_a_line_per_component_and_cached_on_the_second_run(config, written):
@@ -122,12 +162,50 @@ def test_a_model_that_is_gone_is_pushed_again(config, written):
     assert run.lines[-1].split()[-1] == "s"
 
 
+def test_the_way_back_to_an_earlier_model_is_pushed(config, written):
+    """From the cache, the model pushed in between would stay served."""
+    assert run_served(config, "a")["Pusher"] == "s"
+    serve(config, 1, "a")
+    assert run_served(config, "b")["Pusher"] == "s"
+    serve(config, 2, "b")
+    assert run_served(config, "b")["Pusher"] == "cached"
+    again = run_served(config, "a")
+    assert again["ServingValidator"] == "cached"
+    assert again["Pusher"] == "s"
+
+
+def test_a_rollback_stays_until_there_is_another_model(config, written):
+    for number, text in ((1, "a"), (2, "b")):
+        run_served(config, text)
+        serve(config, number, text)
+    serve(config, 3, "a", copy_of=1)
+    assert run_served(config, "b")["Pusher"] == "cached"
+    assert run_served(config, "c")["Pusher"] == "s"
+
+
 @pytest.mark.parametrize(("blessed", "again"), [(1, "cached"), (0, "s")])
 def test_a_refused_model_is_validated_again(config, written, blessed, again):
-    names = ("Validate", "ServingValidator")
-    run(config, names=names, fail=blessed)
-    run(config, names=names, fail=blessed)
-    assert run.lines[-1].split()[-1] == again
+    run_served(config, blessed=blessed)
+    assert run_served(config, blessed=blessed)["ServingValidator"] == again
+
+
+def test_a_refusal_is_remembered_over_a_failed_run(config, written):
+    run_served(config, blessed=0)
+    with pytest.raises(reporting_runner.ComponentError):
+        run_served(config, blessed=0, fail=1)
+    assert run_served(config, blessed=0)["ServingValidator"] == "s"
+
+
+def test_an_edited_schema_is_imported_again(config, written, tmp_path):
+    """The cache knows it by its path."""
+    file = tmp_path / "own.pbtxt"
+    states = []
+    for text in ('feature {name: "a"}', "# nothing", "# nothing"):
+        file.write_text(text)
+        importer = tfx.components.ImportSchemaGen(schema_file=str(file))
+        (line,) = run_all(config, [importer])
+        states.append(line.split()[-1])
+    assert states == ["s", "s", "cached"]
 
 
 def test_a_failure_is_told_in_the_components_words(config, written):

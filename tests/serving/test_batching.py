@@ -4,9 +4,11 @@ import threading
 import numpy as np
 import pytest
 
+from serving import warmup
 from serving.batching import BatchScheduler
 from serving.batching_parameters import BatchingParameters
 from serving.errors import ServingError
+from serving.servables import Servable
 
 
 class Model:
@@ -203,3 +205,18 @@ def test_output_without_a_row_per_input():
         with pytest.raises(ServingError, match="0th dimension") as caught:
             queue(_words([["a"]]))
         assert caught.value.code.name == "FAILED_PRECONDITION"
+
+
+def test_a_version_warms_up_through_the_queues(exported):
+    """As in TF Serving, where a refused record keeps the version away."""
+    scheduler = BatchScheduler(BatchingParameters())
+    try:
+        servable = Servable("create", 1, str(exported), scheduler)
+        servable.warm_up(iterations=2)
+        scalar = warmup.request(
+            "recommend", history=[[b"x"]], exclude=[[b""]], k=3
+        )
+        with pytest.raises(ServingError, match="at least one dimension"):
+            servable.predict(scalar)
+    finally:
+        scheduler.close()
