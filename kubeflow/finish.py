@@ -21,6 +21,10 @@ from pipeline.config import PipelineConfig
 
 _TYPES = {str: "STRING", int: "NUMBER_INTEGER", float: "NUMBER_DOUBLE"}
 
+# Their results are more than a matter of their inputs: how fast a server is on
+# this node today, and what lies where models are pushed to.
+_DECIDE_ANEW = ("ServingValidator", "Pusher")
+
 
 def finish(build: Build, config: PipelineConfig, *, vertex: bool) -> Json:
     """Completes the PipelineJob in place and returns it.
@@ -37,7 +41,7 @@ def finish(build: Build, config: PipelineConfig, *, vertex: bool) -> Json:
     spec = build.job["pipelineSpec"]
     spec["defaultPipelineRoot"] = build.layout.artifacts
     _defaults(spec, build)
-    anew = [NAME, *replace_resolvers(spec)]
+    anew = [NAME, *_DECIDE_ANEW, *replace_resolvers(spec)]
     _wire(spec, build)
     steps = spec["root"]["dag"]["tasks"]
     unknown = set(config.kubeflow.steps) - set(steps)

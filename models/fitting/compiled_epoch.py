@@ -22,6 +22,7 @@ from models.fitting.input_pipeline import (
 from models.fitting.parameter_groups import SEQUENTIAL_TOWER, parameter_groups
 from models.fitting.rates import rates_of_epoch
 from models.fitting.step import Data, TrainingStep
+from models.fitting.validation import Validator
 from models.random_streams import EDGES, GRAPH_EDGES, SEQUENCES, step_seed
 from models.replicas import Replicas
 
@@ -91,6 +92,7 @@ class CompiledEpoch(tf.Module):
             group for group in self.groups if group.name != SEQUENTIAL_TOWER
         ]
         self._step = TrainingStep(model, config, self.groups, self.table_groups)
+        self.validator = Validator(model)
 
     def run(
         self,

@@ -16,7 +16,6 @@ from models.fitting.schedule import (
     Record,
     Schedule,
 )
-from models.fitting.validation import graph_validation_ndcg, validation_ndcg
 
 
 def run_epoch(
@@ -79,7 +78,7 @@ def _validate(
         due or epoch.number == schedule.last_epoch(epochs)
     ):
         return values
-    values[NDCG] = validation_ndcg(compiled.model, queries)
+    values[NDCG] = compiled.validator.ndcg(queries)
     if epoch.phase == WARMUP and schedule.warmup_patience is not None:
-        values[GRAPH_NDCG] = graph_validation_ndcg(compiled.model, queries)
+        values[GRAPH_NDCG] = compiled.validator.graph_ndcg(queries)
     return values

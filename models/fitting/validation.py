@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from models.create import Create
 from models.fitting.input_pipeline import Queries
-from models.graph.tower import FoldIn, GraphTower, fold_in_users
+from models.graph.tower import FoldIn, fold_in_users
 from models.metrics.ranking import ranks_to_metrics, target_ranks
 from models.sequential.tower import SequentialTower
 from models.warm_graph import Recommender, user_vectors
@@ -17,25 +17,45 @@ from models.warm_graph import Recommender, user_vectors
 _BATCH = 512
 
 
-def validation_ndcg(model: Create, queries: Queries) -> float:
-    """Mean NDCG@10 of the queries by the model that is served."""
-    if model.sequential is None:
-        return graph_validation_ndcg(model, queries)
-    tower, recommender = model.sequential, _recommender(model)
-    return _ndcg(
-        queries,
-        lambda h: _users(tower, h, recommender),
-        recommender.items,
-    )
+class Validator:
+    """Measures one model.
 
+    What is compiled for it is gone with it: functions of the whole process
+    would keep every model that they have ever seen, and a search has many.
 
-def graph_validation_ndcg(model: Create, queries: Queries) -> float:
-    """Mean NDCG@10 of the queries by the graph tower alone."""
-    assert model.graph is not None
-    tables = _fold_in(model.graph)
-    return _ndcg(
-        queries, lambda h: fold_in_users(tables.history, h), tables.items
-    )
+    Args:
+        model: to be measured, as often as it is asked for.
+    """
+
+    def __init__(self, model: Create) -> None:
+        self._model = model
+        self._recommender: Callable[[], Recommender] = tf.function(
+            model.recommender, reduce_retracing=True
+        )
+        self._users = tf.function(_users, reduce_retracing=True)
+        if model.graph is not None:
+            self._fold_in: Callable[[], FoldIn] = tf.function(
+                model.graph.fold_in, reduce_retracing=True
+            )
+
+    def ndcg(self, queries: Queries) -> float:
+        """Mean NDCG@10 of the queries by the model that is served."""
+        tower = self._model.sequential
+        if tower is None:
+            return self.graph_ndcg(queries)
+        recommender = self._recommender()
+        return _ndcg(
+            queries,
+            lambda h: self._users(tower, h, recommender),
+            recommender.items,
+        )
+
+    def graph_ndcg(self, queries: Queries) -> float:
+        """Mean NDCG@10 of the queries by the graph tower alone."""
+        tables = self._fold_in()
+        return _ndcg(
+            queries, lambda h: fold_in_users(tables.history, h), tables.items
+        )
 
 
 def _ndcg(
@@ -76,17 +96,6 @@ def _all_ranks(
     return np.concatenate(ranks)
 
 
-@tf.function(reduce_retracing=True)
-def _recommender(model: Create) -> Recommender:
-    return model.recommender()
-
-
-@tf.function(reduce_retracing=True)
-def _fold_in(graph: GraphTower) -> FoldIn:
-    return graph.fold_in()
-
-
-@tf.function(reduce_retracing=True)
 def _users(
     tower: SequentialTower, histories: tf.Tensor, recommender: Recommender
 ) -> tf.Tensor:

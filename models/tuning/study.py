@@ -27,6 +27,7 @@ from models.fitting.schedule import Record, Schedule
 from models.settings import SettingsError, value_at, with_values
 from models.tuning import trials as records
 from models.tuning.config import Settings, StageConfig, TuningConfig
+from models.tuning.forgotten import forgotten_gradients
 from models.tuning.journal import Journal
 from models.tuning.trials import Trial, progress_line
 from models.tuning.watch import Watch, suggest
@@ -203,16 +204,17 @@ class Search:
         period = self._period
         if not model.has_graph:
             period = dataclasses.replace(period, adjacency=None)
-        fit(
-            name,
-            model,
-            training,
-            period,
-            schedule,
-            checkpoint_dir=folder,
-            report=self._report,
-            after_epoch=after_epoch,
-        )
+        with forgotten_gradients():
+            fit(
+                name,
+                model,
+                training,
+                period,
+                schedule,
+                checkpoint_dir=folder,
+                report=self._report,
+                after_epoch=after_epoch,
+            )
 
     def _study(self, stage: StageConfig, fixed: dict[str, Any]) -> optuna.Study:
         pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()

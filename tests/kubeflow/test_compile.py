@@ -44,7 +44,7 @@ FULL = (
     "retries: 5, node_selector: {pool: gpu}, "
     "tolerations: ['nvidia.com/gpu:NoSchedule', 'team=a:NoExecute'], "
     "volumes: ['scratch:/scratch'], secret_files: ['ca:/etc/ca']}, "
-    "Pusher: {cache: false}}",
+    "GraphBuilder: {cache: false}}",
 )
 
 
@@ -198,7 +198,8 @@ def test_what_decides_anew_is_never_cached(text):
         step: task.get("cachingOptions", {}).get("enableCache", False)
         for step, task in tasks_of(text).items()
     }
-    assert not cached.pop("ResolveRun")
+    for step in ("ResolveRun", "ServingValidator", "Pusher"):
+        assert not cached.pop(step)
     assert all(cached.values())
 
 
@@ -280,7 +281,7 @@ def test_retries_time_limits_cache_and_environment(full):
         "backoffMaxDuration": "1800s",
     }
     assert tasks["Transform"]["retryPolicy"]["maxRetryCount"] == 2
-    assert "cachingOptions" not in tasks["Pusher"]
+    assert "cachingOptions" not in tasks["GraphBuilder"]
     command = container(full, "Trainer")["command"]
     assert command[:3] == ["timeout", "--kill-after=30s", "86400s"]
     assert container(full, "Transform")["command"] == command[3:]

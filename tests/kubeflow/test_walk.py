@@ -155,12 +155,14 @@ def test_the_model_has_the_weights_of_the_local_one(walked, local):
     assert len(found[0]) > 5
 
 
-def test_a_second_run_takes_all_but_the_first_step_from_the_cache(
+def test_a_second_run_takes_all_that_only_inputs_decide_from_the_cache(
     walked, backend, text, bucket
 ):
     again = backend.run(text)
     assert [name for name, task in again.items() if not task.cached] == [
-        "ResolveRun"
+        "ResolveRun",
+        "ServingValidator",
+        "Pusher",
     ]
     assert len(versions(bucket)) == 1  # nothing is pushed twice
 

@@ -157,5 +157,7 @@ def test_nothing_is_left_of_the_checkpoints(walked, store):
 def test_a_second_run_comes_from_the_cache(walked, backend, text):
     again = backend.run(text)
     assert [name for name, task in again.items() if not task.cached] == [
-        "ResolveRun"
+        "ResolveRun",
+        "ServingValidator",
+        "Pusher",
     ]

@@ -96,4 +96,4 @@ def test_a_search_whose_pod_is_evicted_goes_on(walked, evicted):
 def test_a_second_run_searches_no_more(walked, backend, text):
     again = backend.run(text)
     assert again["Tuner"].cached
-    assert again["Pusher"].cached
+    assert again["Trainer"].cached

@@ -18,7 +18,7 @@ from models.create import Create, LossWeights
 from models.fitting.fit import Period, fit
 from models.fitting.input_pipeline import Queries, Sequences
 from models.fitting.schedule import Schedule
-from models.fitting.validation import validation_ndcg
+from models.fitting.validation import Validator
 from models.graph.propagation import ItemNeighbors
 from tests.models.graph_toys import adjacency_of
 
@@ -101,8 +101,8 @@ def epochs_of(config, data):
 @pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS.keys())
 def test_a_tower_alone_learns_from_its_graph_and_repeats(graph):
     data, config = period(), model_config(graph)
-    untrained = validation_ndcg(
-        Create(config, NUM_ITEMS, data.adjacency, 0), data.queries
+    untrained = Validator(Create(config, NUM_ITEMS, data.adjacency, 0)).ndcg(
+        data.queries
     )
     epochs = epochs_of(config, data)
     assert len(epochs) == TRAINING.max_epochs

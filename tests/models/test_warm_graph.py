@@ -10,7 +10,7 @@ from components.trainer.served import served
 from models.create import Create
 from models.fitting.fit import fit
 from models.fitting.schedule import Schedule
-from models.fitting.validation import validation_ndcg
+from models.fitting.validation import Validator
 from pipeline.config import load_config
 from tests.models.fit_helpers import (
     MODEL,
@@ -126,7 +126,7 @@ def test_validation_ranks_by_both(model):
     rows = np.arange(len(scores))
     ranks = 1 + (scores > scores[rows, queries.targets - 1][:, None]).sum(1)
     gains = np.where(ranks <= 10, 1 / np.log2(ranks + 1), 0)
-    assert validation_ndcg(model, queries) == pytest.approx(
+    assert Validator(model).ndcg(queries) == pytest.approx(
         gains.mean(), abs=1e-6
     )
 
@@ -149,7 +149,7 @@ def test_before_the_switch_the_tower_ranks_alone():
     model = Create(WARM, NUM_ITEMS, make_period().adjacency, seed=3)
     plain = Create(MODEL, NUM_ITEMS, make_period().adjacency, seed=3)
     queries = walk_queries()
-    assert validation_ndcg(model, queries) == validation_ndcg(plain, queries)
+    assert Validator(model).ndcg(queries) == Validator(plain).ndcg(queries)
 
 
 @pytest.mark.parametrize("restart", [False, True])
