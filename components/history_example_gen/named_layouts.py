@@ -17,6 +17,7 @@ from components.history_example_gen.logs import (
 from components.history_example_gen.parquet import is_readable, open_parquet
 from components.history_example_gen.streams import (
     BOM,
+    array_fix,
     find_compression,
     read_start,
 )
@@ -35,10 +36,13 @@ def describe_json(config: LogsConfig, path: str, order: int) -> LogFile:
         return no_rows(path, order)
     objects = [o for o in map(read_object, lines) if o is not None]
     if not objects:
+        fix = array_fix(start) or (
+            "Correct `logs.format`, or write one object a line."
+        )
         raise LogsError(
             f"{path}:1: no JSON object, as `logs.format` json_lines asks for "
             f"on every line: {lines[0][:200].decode('utf-8', 'replace')!r}. "
-            "Correct `logs.format`, or write one object a line."
+            f"{fix}"
         )
     found = list(dict.fromkeys(key for o in objects for key in o))
     for role, key in config.named_columns:

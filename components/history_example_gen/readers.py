@@ -117,14 +117,17 @@ def read_blocks(
     if not log.num_columns:
         return
     has_header = config.format == "delimited" and config.header
-    line, rest = 1, b""
+    line = 1
+    # Of a line over several chunks; joined once, at its end.
+    rest: list[bytes] = []
     with LogStream(log.path, log.compression) as stream:
         while True:
             chunk = stream.read(block_bytes, line)
-            rest += chunk if chunk or not rest else b"\n"
-            end = rest.rfind(b"\n") + 1
+            piece = chunk if chunk or not rest else b"\n"
+            end = piece.rfind(b"\n") + 1
             if end:
-                block, rest = rest[:end], rest[end:]
+                block = b"".join([*rest, piece[:end]])
+                rest = [piece[end:]] if piece[end:] else []
                 num_lines = block.count(b"\n")
                 if line == 1:
                     block = block.removeprefix(BOM)
@@ -133,6 +136,8 @@ def read_blocks(
                 if block:
                     yield line + (line == 1 and has_header), block
                 line += num_lines
+            elif piece:
+                rest.append(piece)
             if not chunk:
                 return
 
