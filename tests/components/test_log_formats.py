@@ -252,6 +252,34 @@ def test_json_lines_without_the_keys(tmp_path: pathlib.Path, lines, words):
         assert word in str(raised.value)
 
 
+@pytest.mark.parametrize("line", ['{"reviewerID": "bob"}\n', "{}\n"])
+def test_a_key_may_be_missing_in_all_rows_of_a_file(
+    tmp_path: pathlib.Path, line: str
+):
+    """The same rows are dead letters, however they are cut into files."""
+    good = review("ann", "tea", 1)
+    config = dataclasses.replace(REVIEWS, max_bad_row_share=0.7)
+    one = read_logs(tmp_path / "one", {"a": line + good + line}, config)
+    files = {"a": line, "b": good, "c": line + "\n"}
+    several = read_logs(tmp_path / "several", files, config)
+    assert one.events == several.events == [("ann", "tea", 1_000_000)]
+    assert [bad[1:] for bad in one.bad] == [bad[1:] for bad in several.bad]
+    assert several.ingest["dead"] == {rows.MISSING_VALUE: 2}
+    with pytest.raises(LogsError, match="`logs.max_bad_row_share`"):
+        check_logs(tmp_path / "several", {}, REVIEWS)
+
+
+def test_a_key_that_is_in_no_file(tmp_path: pathlib.Path):
+    line = review("ann", "tea", 1).replace("asin", "asn")
+    files = {"a": "\n", "b": '{"x": 1}\n', "c": line}
+    with pytest.raises(LogsError) as raised:
+        read_logs(tmp_path, files, REVIEWS)
+    message = str(raised.value)
+    assert f"{tmp_path / 'b'}: no key 'asin' in the first 1 obj" in message
+    assert "nor in those of 1 other files" in message
+    assert "Did you mean 'asn'?" in message
+
+
 def test_a_file_without_line_ends_is_named_soon(tmp_path: pathlib.Path):
     """One line of 80 MiB: every chunk searched anew would take a minute."""
     (tmp_path / "a.json").write_bytes(b"[" + b'{"asin": "tea"},' * (5 << 20))
