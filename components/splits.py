@@ -102,6 +102,14 @@ class SplitConfig:
                 raise ValueError(f"`{name}` must be at least 1.")
         if self.min_test_history < 0:
             raise ValueError("`min_test_history` must not be negative.")
+        # TensorFlow takes the key of a hash as int64.
+        if self.validation_rule == BY_USER and not (
+            -(2**63) <= self.validation_seed < 2**63
+        ):
+            raise ValueError(
+                "`validation_seed` must lie in [-2**63, 2**63 - 1], found "
+                f"{self.validation_seed}."
+            )
         self._check_cuts()
         self._check_unused()
 

@@ -42,23 +42,14 @@ def find_logs(config: LogsConfig, now: float | None = None) -> list[LogFile]:
 
     Raises:
         LogsError: nothing matches, a file is not readable as configured, a
-            configured column does not exist in a file, or a file is there
-            twice.
+            configured column does not exist in a file (of JSON lines: in any
+            file), or a file is there twice.
     """
     earliest, latest = time_limits(config, now)
-    describe = {
-        "delimited": _describe_delimited,
-        "json_lines": describe_json,
-        "parquet": describe_parquet,
-    }[config.format]
     files = match_files(config)
     logs = [
-        dataclasses.replace(
-            describe(config, file.path, order),
-            earliest_key=earliest,
-            latest_key=latest,
-        )
-        for order, file in enumerate(files)
+        dataclasses.replace(log, earliest_key=earliest, latest_key=latest)
+        for log in _describe(config, [file.path for file in files])
     ]
     if config.duplicate_files == "refuse":
         refuse_duplicates(
@@ -69,6 +60,16 @@ def find_logs(config: LogsConfig, now: float | None = None) -> list[LogFile]:
             }
         )
     return logs
+
+
+def _describe(config: LogsConfig, paths: list[str]) -> list[LogFile]:
+    if config.format == "json_lines":
+        return describe_json(config, paths)
+    describe = {
+        "delimited": _describe_delimited,
+        "parquet": describe_parquet,
+    }[config.format]
+    return [describe(config, path, order) for order, path in enumerate(paths)]
 
 
 def _describe_delimited(config: LogsConfig, path: str, order: int) -> LogFile:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pyarrow as pa
 
 from components.history_example_gen.config import LogsConfig
@@ -17,39 +20,65 @@ from components.history_example_gen.logs import (
 from components.history_example_gen.parquet import is_readable, open_parquet
 from components.history_example_gen.streams import (
     BOM,
+    array_fix,
     find_compression,
     read_start,
 )
 
 
-def describe_json(config: LogsConfig, path: str, order: int) -> LogFile:
-    """Looks at the first lines of a file of JSON lines.
+def describe_json(config: LogsConfig, paths: Sequence[str]) -> list[LogFile]:
+    """Looks at the first lines of files of JSON lines.
+
+    A key may be missing in all rows of a file, as in single ones: those are
+    dead letters. One that is in no file is a mistake in the settings.
 
     Raises:
-        LogsError: none of them is an object, or a key is in none of them.
+        LogsError: none of a file's first lines is an object, or a key is in
+            none of any file.
     """
-    compression = find_compression(config, path)
+    logs = []
+    names = _names(config)
+    rows: dict[str, int] = {}
+    keys: dict[str, None] = {}  # in the order in which they are met
+    for order, path in enumerate(paths):
+        compression = find_compression(config, path)
+        objects = _first_objects(path, compression)
+        if not objects:
+            logs.append(no_rows(path, order))
+            continue
+        logs.append(LogFile(path, order, compression, len(names), (), names))
+        rows[path] = len(objects)
+        keys.update((key, None) for one in objects for key in one)
+    found = list(keys)
+    for role, key in config.named_columns:
+        # Not every event needs a weight.
+        if rows and key not in found and role != "weight":
+            path, number = next(iter(rows.items()))
+            others = len(rows) - 1
+            nor = f", nor in those of {others:,} other files" if others else ""
+            raise LogsError(
+                f"{path}: no key {key!r} in the first {number:,} objects"
+                f"{nor}, as `logs.columns.{role}` asks for. "
+                f"{_keys_found(found, role, key, 'Keys')}"
+            )
+    return logs
+
+
+def _first_objects(path: str, compression: str) -> list[dict[str, Any]]:
+    """Of the start of a file of JSON lines; none where it has no row."""
     start = read_start(path, compression).removeprefix(BOM)
     lines = [line for line in start.splitlines() if line.strip()]
-    if not lines:
-        return no_rows(path, order)
     objects = [o for o in map(read_object, lines) if o is not None]
-    if not objects:
+    if lines and not objects:
+        fix = array_fix(start) or (
+            "Correct `logs.format`, or write one object a line."
+        )
         raise LogsError(
             f"{path}:1: no JSON object, as `logs.format` json_lines asks for "
             f"on every line: {lines[0][:200].decode('utf-8', 'replace')!r}. "
-            "Correct `logs.format`, or write one object a line."
+            f"{fix}"
         )
-    found = list(dict.fromkeys(key for o in objects for key in o))
-    for role, key in config.named_columns:
-        # Not every event needs a weight.
-        if key not in found and role != "weight":
-            raise LogsError(
-                f"{path}: no key {key!r} in the first {len(objects):,} "
-                f"objects, as `logs.columns.{role}` asks for. "
-                f"{_keys_found(found, role, key, 'Keys')}"
-            )
-    return LogFile(path, order, compression, len(found), (), _names(config))
+    return objects
 
 
 def describe_parquet(config: LogsConfig, path: str, order: int) -> LogFile:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from apache_beam.io.filesystem import BeamIOError
+from apache_beam.io.filesystem import BeamIOError, FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
 from components.history_example_gen.config import LogsConfig
@@ -22,6 +23,7 @@ from components.history_example_gen.streams import BOM, LogStream
 
 # A component of a glob, not the end of another one such as `a**/`.
 _ANY_FOLDERS = r"(?<![^/])((?:\*\*/)+)"
+_GLOB_CHARACTERS = re.compile(r"[*?\[]")
 
 
 def match_files(config: LogsConfig) -> list[Any]:
@@ -43,9 +45,7 @@ def match_files(config: LogsConfig) -> list[Any]:
         patterns = (patterns,)
     found: dict[str, Any] = {}
     for pattern in patterns:
-        files = _match(
-            [FileSystems.join(config.path, glob) for glob in _globs(pattern)]
-        )
+        files = _match(config.path, _globs(pattern))
         if not files:
             raise _no_match(config, pattern)
         closed = closed_subfolders(config.path, pattern)
@@ -80,8 +80,9 @@ def _no_match(config: LogsConfig, pattern: str) -> LogsError:
             f"{config.path!r}. Give the user that runs this read and execute "
             "permission for it, or point `logs.path` to another folder."
         )
-    everything = str(FileSystems.join(config.path, "*"))
-    neighbours = sorted(os.path.basename(f.path) for f in _match([everything]))
+    neighbours = sorted(
+        os.path.basename(f.path) for f in _match(config.path, ["*"])
+    )
     if neighbours:
         return LogsError(
             f"No file matches `logs.pattern` {pattern!r} in `logs.path` "
@@ -95,9 +96,12 @@ def _no_match(config: LogsConfig, pattern: str) -> LogsError:
             "Give there the folder that the log files are in, and their "
             "names in `logs.pattern` (`**` descends into sub-folders)."
         )
+    hint = ""
+    if _GLOB_CHARACTERS.search(config.path):
+        hint = " It is no glob: `*`, `?` and `[` belong into `logs.pattern`."
     return LogsError(
         f"`logs.path` {config.path!r} does not exist. Create it or point "
-        "`logs.path` to the folder of the log files."
+        f"`logs.path` to the folder of the log files.{hint}"
     )
 
 
@@ -117,14 +121,17 @@ def read_blocks(
     if not log.num_columns:
         return
     has_header = config.format == "delimited" and config.header
-    line, rest = 1, b""
+    line = 1
+    # Of a line over several chunks; joined once, at its end.
+    rest: list[bytes] = []
     with LogStream(log.path, log.compression) as stream:
         while True:
             chunk = stream.read(block_bytes, line)
-            rest += chunk if chunk or not rest else b"\n"
-            end = rest.rfind(b"\n") + 1
+            piece = chunk if chunk or not rest else b"\n"
+            end = piece.rfind(b"\n") + 1
             if end:
-                block, rest = rest[:end], rest[end:]
+                block = b"".join([*rest, piece[:end]])
+                rest = [piece[end:]] if piece[end:] else []
                 num_lines = block.count(b"\n")
                 if line == 1:
                     block = block.removeprefix(BOM)
@@ -133,17 +140,43 @@ def read_blocks(
                 if block:
                     yield line + (line == 1 and has_header), block
                 line += num_lines
+            elif piece:
+                rest.append(piece)
             if not chunk:
                 return
 
 
-def _match(globs: list[str]) -> list[Any]:
+def _match(folder: str, globs: list[str]) -> list[Any]:
+    """Beam FileMetadata of files in a folder, whose own name is no glob."""
+    literal = _GLOB_CHARACTERS.sub(r"[\g<0>]", folder)
+    patterns = [FileSystems.join(literal, glob) for glob in globs]
     try:
-        results = FileSystems.match(globs)
-        return [file for result in results for file in result.metadata_list]
+        with warnings.catch_warnings():
+            # Python's re warns of the set `[[]` that stands for a bracket.
+            warnings.filterwarnings("ignore", "Possible nested set")
+            if literal == folder or "://" in folder:
+                results = FileSystems.match(patterns)
+                return [f for result in results for f in result.metadata_list]
+            # Beam would list from the folder above the first bracket on, and
+            # on the way down follow no link.
+            files = list(_files_below(folder))
+            match = FileSystems.get_filesystem(folder).match_files
+            return [f for pattern in patterns for f in match(files, pattern)]
     except BeamIOError as error:
         raise LogsError(
-            f"The files matching {' or '.join(map(repr, globs))} "
+            f"The files matching {' or '.join(map(repr, patterns))} "
             "(`logs.path`, `logs.pattern`) cannot be listed: "
             f"{error}. Check the path and the access to it."
         ) from error
+
+
+def _files_below(folder: str) -> Iterator[FileMetadata]:
+    """All files of a local folder, as Beam lists them."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(parent, name)
+            try:
+                found = os.stat(path)
+            except OSError:  # a link to nothing, or gone by now
+                continue
+            yield FileMetadata(path, found.st_size, found.st_mtime)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import types
 import zlib
 from typing import IO, Any
@@ -21,6 +22,9 @@ _UNREADABLE_MAGIC = {b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zX": "xz"}
 BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 _START_BYTES = 1 << 16
+# No event is that long: a line without an end is a document as a whole.
+_MAX_LINE_BYTES = 1 << 26
+_TEXT = b"x"
 
 
 class LogStream:
@@ -144,15 +148,23 @@ def read_start(path: str, compression: str) -> bytes:
     they stand in an id; those rows are set aside one by one.
 
     Raises:
-        LogsError: the file is damaged, UTF-16 or no text, or its lines end
-            in CR only.
+        LogsError: the file is damaged, UTF-16 or no text, its lines end in CR
+            only, or its first line has no end within 64 MiB.
     """
+    chunks: list[bytes] = []
+    # Only the new chunk is searched: what came before may be a whole file.
+    before, line_bytes = b"", 0
     with LogStream(path, compression) as stream:
-        start = b""
         while chunk := stream.read(_START_BYTES):
-            start += chunk
-            if b"\n" in start.strip() or _ends_in_cr(start):
+            chunks.append(chunk)
+            seen = before + chunk
+            if b"\n" in seen.strip() or _ends_in_cr(seen):
                 break
+            before = _outline(seen)
+            line_bytes += len(chunk) if before.endswith(_TEXT) else 0
+            if line_bytes >= _MAX_LINE_BYTES:
+                break
+    start = b"".join(chunks)
     if start.startswith(_UTF16_BOMS) or start.count(0) > len(start) // 4:
         raise LogsError(
             f"{path} is UTF-16 or no text: it starts with the bytes "
@@ -164,7 +176,36 @@ def read_start(path: str, compression: str) -> bytes:
             f"{path}:1: the lines end in CR only, as on old Macs; only LF and "
             "CRLF are line ends. Convert it, for example with `tr '\\r' '\\n'`."
         )
+    if line_bytes >= _MAX_LINE_BYTES:
+        raise LogsError(
+            f"{path}: the first line has no end within "
+            f"{_MAX_LINE_BYTES >> 20} MiB, expected one event a line. It "
+            f"starts with {start[:80].decode('utf-8', 'replace')!r}. "
+            f"{array_fix(start) or 'Write one event a line, ended by LF.'}"
+        )
     return start
+
+
+def array_fix(start: bytes) -> str:
+    """What to do where a file is one JSON array of objects, or nothing."""
+    if not re.match(rb"\s*\[\s*(\{|\Z)", start.removeprefix(BOM)):
+        return ""
+    return (
+        "That is a JSON array; write its objects one a line, for example with "
+        "`jq -c '.[]'`."
+    )
+
+
+def _outline(start: bytes) -> bytes:
+    """A few bytes that have text and line ends where `start` has them."""
+    blank = start[: len(start) - len(start.lstrip())]
+    if len(blank) == len(start):
+        return _line_ends(blank)
+    return _line_ends(blank) + _TEXT + _line_ends(start[len(start.rstrip()) :])
+
+
+def _line_ends(blanks: bytes) -> bytes:
+    return bytes(end for end in b"\r\n" if end in blanks)
 
 
 def _ends_in_cr(start: bytes) -> bool:

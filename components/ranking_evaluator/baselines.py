@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -34,6 +34,9 @@ from models.baselines.pure_svd import PureSVD
 from models.baselines.random_items import RandomItems
 
 _DAY = 24 * 60 * 60
+
+# Of the lists of a block (128 MiB): 2048 users and 16,384 items each.
+_MAX_LIST_ENTRIES = 32 * 1024 * 1024
 
 
 def rank_all(
@@ -146,12 +149,13 @@ def rank_baseline(
     """
     found = collected.Collected(targets, num_items, config)
     longest = max(config.cutoffs)
-    for start in range(0, test.num_users, collected.BLOCK_USERS):
-        stop = min(start + collected.BLOCK_USERS, test.num_users)
-        history = int(test.num_events[start:stop].max())
-        drawn = baseline.rank(stop - start, min(longest + history, num_items))
+    lengths = np.minimum(longest + test.num_events, num_items)
+    for start, stop in _blocks(lengths):
+        drawn = baseline.rank(stop - start, int(lengths[start:stop].max()))
         for rule, part in collected.parts(targets, start, stop):
-            of_part = drawn[part.users - start]
+            # no more can be dropped than the longest input of the part has
+            needed = longest + int(part.ends.max(initial=0))
+            of_part = drawn[part.users - start, :needed]
             wanted = rows[part.rows(test)]
             requests, events = collected.input_events(test, part)
             nothing = np.zeros(0, np.int64)
@@ -163,3 +167,24 @@ def rank_baseline(
                 answers = lists.without(of_part, *barred[seen], longest)
                 found.add((rule, seen), answers, part, wanted)
     return found.rankings()
+
+
+def _blocks(lengths: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Cuts the users into blocks whose lists fit into memory.
+
+    Blocks are `BLOCK_USERS`, as the draws depend on them; only one that a
+    very long history makes too large is cut further.
+
+    Args:
+        lengths: [num_users] of the list that each user needs.
+
+    Yields:
+        the first user of a block, and the first one after it.
+    """
+    for start in range(0, len(lengths), collected.BLOCK_USERS):
+        left = lengths[start : start + collected.BLOCK_USERS]
+        while len(left):
+            entries = np.maximum.accumulate(left) * np.arange(1, len(left) + 1)
+            size = max(1, np.count_nonzero(entries <= _MAX_LIST_ENTRIES))
+            yield start, start + size
+            start, left = start + size, left[size:]

@@ -14,7 +14,8 @@ from components.targets import Targets
 from models.metrics import ranking as ranking_metrics
 
 # Users ranked at a time: bounds the lists, which are as long as the largest
-# cutoff plus the longest history of the block, or all items.
+# cutoff plus the longest history of the block, or all items. What is drawn for
+# whom depends on it: another number would change published results.
 BLOCK_USERS = 2048
 
 # Events of the requests worked on at a time, padded to the longest.

@@ -144,6 +144,8 @@ class EvaluationConfig:
         for name in ("batch_size", "bootstrap_samples"):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be at least 1.")
+        if self.seed < 0:  # NumPy knows no such seed
+            raise ValueError(f"`seed` must be at least 0, found {self.seed}.")
         self._check_thresholds()
 
     @property

@@ -89,7 +89,8 @@ class Executor(base_executor.BaseExecutor):
             inputs.item_ids(TRAIN_VALIDATION),
             inputs.histories.test_cut,
         )
-        # only now: until the model is written a kill may still need them
+        # only now: until the model is written a kill may still need them; and
+        # only these: a run with other settings may be training beside this
         if fileio.exists(checkpoint_dir):
             fileio.rmtree(checkpoint_dir)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from models.config.checks import at_least, one_of, positive
+from models.config.checks import at_least, between, one_of, positive
 
 _RATES = ("item_learning_rate", "graph_learning_rate", "warmup_learning_rate")
 
@@ -64,6 +64,8 @@ class TrainingConfig:
     xla: bool = False
 
     def __post_init__(self) -> None:
+        # the steps' seeds are TensorFlow's int32 (models.random_streams)
+        between("seed", self.seed, -(2**31), 2**31 - 1)
         for name in ("batch_size", "max_epochs", "patience", "validate_every"):
             at_least(name, getattr(self, name), 1)
         at_least("warmup_epochs", self.warmup_epochs, 0)

@@ -6,8 +6,11 @@ import dataclasses
 from typing import Any
 
 from models.config import ModelConfig, TrainingConfig
-from models.config.checks import at_least
+from models.config.checks import at_least, between
 
+# NumPy's seeds end at 2**32, and each trial takes one of 100,000 per seed
+# (models.tuning.study).
+_MAX_SEED = 2**32 // 100_000
 _ROOTS = ("model.", "training.")
 # settings that decide what data there are, read once for all trials
 _DATA = (
@@ -177,6 +180,8 @@ class TuningConfig:
 
     def __post_init__(self) -> None:
         at_least("startup_trials", self.startup_trials, 1)
+        if self.stages:
+            between("seed", self.seed, 0, _MAX_SEED)
         names = [stage.name for stage in self.stages]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import tracemalloc
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -18,7 +20,7 @@ from components.ranking_evaluator.config import (
     EvaluationConfig,
     ThresholdConfig,
 )
-from components.targets import RULES, select_targets
+from components.targets import RULES, Targets, select_targets
 from models.baselines.popularity import MostPopular
 from models.metrics.ranking import UNRANKED
 from tests.components import test_ranking_evaluator as evaluator
@@ -252,8 +254,13 @@ def test_the_model_is_asked_for_few_requests_at_a_time():
     assert sum(fn._model.sizes) == 2 * (4 * 5 + 13)
 
 
+@pytest.mark.parametrize("most_entries", [None, 20])
 @pytest.mark.parametrize("seed", range(3))
-def test_a_baseline_is_asked_for_the_same_targets(seed):
+def test_a_baseline_is_asked_for_the_same_targets(
+    monkeypatch, seed, most_entries
+):
+    if most_entries is not None:  # two or three users at a time
+        monkeypatch.setattr(baselines, "_MAX_LIST_ENTRIES", most_entries)
     test = random_test_histories(seed)
     names = np.unique(test.item_ids)
     rows = np.searchsorted(names, test.item_ids)
@@ -282,6 +289,54 @@ def test_a_baseline_is_asked_for_the_same_targets(seed):
                     )
             assert found[rule, seen].ranks.tolist() == ranks
             assert found[rule, seen].distinct[5] == len(recommended)
+
+
+class Asked(MostPopular):
+    """Keeps for how many users lists of which length are asked."""
+
+    def __init__(self, num_items):
+        super().__init__(np.ones(num_items, np.int64))
+        self.asked = []
+
+    def rank(self, num_users, length):
+        self.asked.append((num_users, length))
+        return super().rank(num_users, length)
+
+
+@pytest.mark.parametrize("longest", [5, 16_374, 16_375, 100_000])
+def test_a_very_long_history_takes_no_room_for_the_others(longest):
+    """Blocks are those of always where nobody's history is that long."""
+    events = np.full(5000, 3)
+    events[3000] = longest
+    ends = np.concatenate([[0], np.cumsum(events)])
+    test = SimpleNamespace(num_users=5000, num_events=events, offsets=ends[:-1])
+    # Everybody has the items 0, 1, 2 and so on, one after another.
+    rows = np.arange(ends[-1]) - np.repeat(ends[:-1], events)
+    users = np.arange(5000)
+    last = {"last": Targets(users, events - 1, users, events - 1)}
+    config = dataclasses.replace(CONFIG, cutoffs=(10,), thresholds=())
+    baseline = Asked(200_000)
+    tracemalloc.start()
+    try:
+        found = baselines.rank_baseline(
+            baseline, test, rows, 200_000, last, config
+        )
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # Each one's last item is the first of the list that is not known yet.
+    assert (found["last", "filtered"].ranks == 1).all()
+    others, own = range(2, 12), range(longest - 1, longest + 9)
+    distinct = len({*others, *own})
+    assert found["last", "filtered"].distinct[10] == distinct
+    assert peak < 1 << 29
+    sizes = [size for size, _ in baseline.asked]
+    if longest <= 16_374:
+        assert sizes == [2048, 2048, 904]
+    else:
+        assert {2048, 4096, 5000} < set(np.cumsum(sizes))
+        assert all(a * b <= 1 << 25 for a, b in baseline.asked)
+        assert len(sizes) < 10
 
 
 def test_more_targets_change_no_number_of_the_others(many, tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from apache_beam.io.filesystem import FileMetadata, MatchResult
+from apache_beam.io.localfilesystem import LocalFileSystem
 
 from components import file_digests
 from components.history_example_gen import readers, rows
@@ -171,6 +172,66 @@ def test_any_number_of_folders(tmp_path: pathlib.Path, pattern, names):
     if not isinstance(pattern, str):
         names = [*names, "c.csv"]
     assert [file.path for file in found] == [str(tmp_path / n) for n in names]
+
+
+@pytest.mark.parametrize("linked", [False, True])
+@pytest.mark.parametrize("name", ["logs [eu]", "logs*", "what?", "a[", "**"])
+def test_a_folder_with_glob_characters(tmp_path: pathlib.Path, name, linked):
+    """Neither its neighbours are read, which its name would match as glob."""
+    folder = tmp_path / name / "in"
+    real = tmp_path / "elsewhere" / "deep"
+    for place in ("logs e/in", "logs*x/in", "whatx/in", "b/in"):
+        write_logs(tmp_path / place, {"a.csv": HEADER + "no,no,1\n"})
+    if linked:
+        folder.parent.mkdir()
+        real.mkdir(parents=True)
+        folder.symlink_to(real)
+    files = {"a.csv": HEADER + "ann,tea,1\n", "2024/b.csv": LINES}
+    assert len(read_logs(folder, files).events) == 3001
+    config = LogsConfig(path=str(folder), pattern="**/[a-b].csv")
+    found = match_files(config)
+    assert [(f.path, f.size_in_bytes) for f in found] == [
+        (str(folder / file), len(files[file])) for file in sorted(files)
+    ]
+    config = LogsConfig(path=str(folder), pattern="a.csv")
+    assert [f.path for f in match_files(config)] == [str(folder / "a.csv")]
+    message = read_error(folder, {}, pattern="b.csv")
+    assert f"in `logs.path` {str(folder)!r}. Files there: 'a.csv'" in message
+
+
+def test_the_folder_is_no_glob(tmp_path: pathlib.Path):
+    write_logs(tmp_path / "eu", {"a.csv": LINES})
+    with pytest.raises(LogsError) as raised:
+        match_files(LogsConfig(path=str(tmp_path / "*"), pattern="a.csv"))
+    message = str(raised.value)
+    assert f"`logs.path` '{tmp_path}/*' does not exist" in message
+    assert "`[` belong into `logs.pattern`" in message
+
+
+class Store(LocalFileSystem):
+    """A store of objects, without folders, as Beam's own are."""
+
+    objects = ("x://b/l [eu]/a.csv", "x://b/l e/a.csv", "x://b/l [eu]/c/d")
+
+    @classmethod
+    def scheme(cls):
+        return "x"
+
+    def has_dirs(self):
+        return False
+
+    def _list(self, dir_or_prefix):
+        for path in self.objects:
+            if path.startswith(dir_or_prefix):
+                yield FileMetadata(path, 1)
+
+
+def test_a_folder_of_a_store_with_brackets():
+    config = LogsConfig(path="x://b/l [eu]", pattern="*.csv")
+    assert [f.path for f in match_files(config)] == ["x://b/l [eu]/a.csv"]
+    config = LogsConfig(path="x://b/l [eu]", pattern="*.tsv")
+    with pytest.raises(LogsError, match=r"Files there: 'a.csv'\."):
+        match_files(config)
 
 
 def test_any_number_of_folders_in_a_store(monkeypatch: pytest.MonkeyPatch):

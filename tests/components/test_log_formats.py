@@ -5,6 +5,7 @@ import datetime
 import decimal
 import json
 import pathlib
+import time
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.history_example_gen import json_lines, json_objects, rows
+from components.history_example_gen import (
+    json_lines,
+    json_objects,
+    rows,
+    streams,
+)
 from components.history_example_gen.config import (
     ColumnsConfig,
     KeepConfig,
@@ -232,6 +238,11 @@ def test_python_reads_only_the_lines_around_a_bad_one(
         ),
         ("a,b,c\n", ["a.json:1: no JSON object", "`logs.format`"]),
         ("[\n", ["a.json:1: no JSON object"]),
+        (
+            json.dumps([json.loads(review("a", "b", 1))]),
+            ["a.json:1: no JSON object", "a JSON array", "`jq -c '.[]'`"],
+        ),
+        ('["a", "b", 1]\n', ["no JSON object", "Correct `logs.format`"]),
     ],
 )
 def test_json_lines_without_the_keys(tmp_path: pathlib.Path, lines, words):
@@ -239,6 +250,84 @@ def test_json_lines_without_the_keys(tmp_path: pathlib.Path, lines, words):
         read_logs(tmp_path, {"a.json": lines}, REVIEWS)
     for word in words:
         assert word in str(raised.value)
+
+
+@pytest.mark.parametrize("line", ['{"reviewerID": "bob"}\n', "{}\n"])
+def test_a_key_may_be_missing_in_all_rows_of_a_file(
+    tmp_path: pathlib.Path, line: str
+):
+    """The same rows are dead letters, however they are cut into files."""
+    good = review("ann", "tea", 1)
+    config = dataclasses.replace(REVIEWS, max_bad_row_share=0.7)
+    one = read_logs(tmp_path / "one", {"a": line + good + line}, config)
+    files = {"a": line, "b": good, "c": line + "\n"}
+    several = read_logs(tmp_path / "several", files, config)
+    assert one.events == several.events == [("ann", "tea", 1_000_000)]
+    assert [bad[1:] for bad in one.bad] == [bad[1:] for bad in several.bad]
+    assert several.ingest["dead"] == {rows.MISSING_VALUE: 2}
+    with pytest.raises(LogsError, match="`logs.max_bad_row_share`"):
+        check_logs(tmp_path / "several", {}, REVIEWS)
+
+
+def test_a_key_that_is_in_no_file(tmp_path: pathlib.Path):
+    line = review("ann", "tea", 1).replace("asin", "asn")
+    files = {"a": "\n", "b": '{"x": 1}\n', "c": line}
+    with pytest.raises(LogsError) as raised:
+        read_logs(tmp_path, files, REVIEWS)
+    message = str(raised.value)
+    assert f"{tmp_path / 'b'}: no key 'asin' in the first 1 obj" in message
+    assert "nor in those of 1 other files" in message
+    assert "Did you mean 'asn'?" in message
+
+
+def test_a_file_without_line_ends_is_named_soon(tmp_path: pathlib.Path):
+    """One line of 80 MiB: every chunk searched anew would take a minute."""
+    (tmp_path / "a.json").write_bytes(b"[" + b'{"asin": "tea"},' * (5 << 20))
+    started = time.process_time()
+    with pytest.raises(LogsError) as raised:
+        read_logs(tmp_path, {}, REVIEWS)
+    assert time.process_time() - started < 10
+    for words in (
+        "a.json: the first line has no end within 64 MiB",
+        '[{"asin": "tea"},{',
+        "`jq -c '.[]'`",
+    ):
+        assert words in str(raised.value)
+
+
+@pytest.mark.parametrize("pad", ["", "\n", " \r\n", "\ufeff"])
+def test_starts_of_any_chunks(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, pad: str
+):
+    """However the chunks fall, the second line is found, and no more read."""
+    first, second = review("ann", "tea", 1), review("bob", "jam", 2)
+    text = (pad + first + "\r\n \n" + second * 9).encode()
+    (tmp_path / "a").write_bytes(text)
+    needed = text.index(second.encode()) + 1
+    for size in range(1, len(text)):
+        monkeypatch.setattr(streams, "_START_BYTES", size)
+        start = streams.read_start(str(tmp_path / "a"), "none")
+        assert text.startswith(start)
+        assert needed <= len(start) < needed + size
+
+
+def test_a_line_over_many_blocks(tmp_path: pathlib.Path):
+    """3 MB in blocks of 16 bytes: joining them one by one takes minutes."""
+    lines = [
+        review("ann", "tea", 1),
+        review("bob", "jam", 2, text="x" * 3_000_000),
+        review("eve", "pie", 3).strip(),
+    ]
+    started = time.process_time()
+    reading = read_logs(
+        tmp_path, {"a.json": "".join(lines)}, REVIEWS, block_bytes=16
+    )
+    assert time.process_time() - started < 10
+    assert [event[:2] for event in reading.events] == [
+        ("ann", "tea"),
+        ("bob", "jam"),
+        ("eve", "pie"),
+    ]
 
 
 def test_json_lines_read_as_csv_name_the_format(tmp_path: pathlib.Path):

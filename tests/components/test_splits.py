@@ -2,9 +2,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from components import splits
 from components.splits import SplitConfig
+from components.transform import preprocessing
 
 
 @pytest.mark.parametrize(
@@ -25,6 +27,16 @@ def test_unreadable_date_names_the_key():
         SplitConfig(test_date="7.3.2014")
 
 
+@pytest.mark.parametrize("seed", [-(2**63), -1, 2**63 - 1])
+def test_seeds_that_draw_users(seed):
+    split = SplitConfig(validation="by_user", validation_seed=seed)
+    users = tf.constant([f"u{number}" for number in range(2000)])
+    # Standard error of the share: .0067.
+    share = preprocessing._held_out(users, split).numpy().mean()
+    assert share == pytest.approx(split.validation_user_share, abs=0.03)
+    SplitConfig(validation_seed=2**64)  # draws nobody
+
+
 def test_dates_in_wrong_order():
     with pytest.raises(ValueError, match="before `test_date`"):
         SplitConfig(test_date="2014-01-01", validation_date="2014-02-01")
@@ -36,6 +48,10 @@ def test_dates_in_wrong_order():
         ({"strategy": "random"}, "`strategy` must be one of temporal, leave"),
         ({"validation": "loo"}, "`validation` must be one of by_time, by_user"),
         ({"validation_user_share": 0.0}, "`validation_user_share` must lie"),
+        (
+            {"validation": "by_user", "validation_seed": 2**63},
+            "`validation_seed` must lie in .*, found 9223372036854775808",
+        ),
         (
             {"strategy": "leave_one_out", "validation": "by_user"},
             "`validation: by_user` has no meaning",

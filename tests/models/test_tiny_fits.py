@@ -43,6 +43,12 @@ def test_one_user_trains_with_every_alignment(eager, alignment):
     assert [record["steps"] for record in selection.epochs] == [1, 1, 1, 1]
 
 
+@pytest.mark.parametrize("seed", [-(2**31), -1, 2**31 - 1])
+def test_every_seed_that_is_not_refused_trains(eager, seed):
+    training = dataclasses.replace(SHORT, seed=seed)
+    _train(small_model(), [1, 2, 3], [3], 4, training=training)
+
+
 @pytest.mark.parametrize("batch_size", [1, 2])
 def test_a_batch_of_one_user_trains(eager, batch_size):
     training = dataclasses.replace(SHORT, batch_size=batch_size)

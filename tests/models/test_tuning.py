@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import optuna
 import pytest
 
 from models.fitting.divergence import TrainingDivergedError
@@ -282,6 +283,25 @@ def test_what_a_parameter_holds():
     whole = ParameterConfig(low=1, high=4)
     assert whole.holds(4) and not whole.holds(2.5) and not whole.holds(True)
     assert ParameterConfig(choices=(None, "a")).holds(None)
+
+
+@pytest.mark.parametrize("seed", [-1, 42_950])
+def test_seeds_that_optuna_does_not_take(seed):
+    with pytest.raises(ValueError, match=rf"`seed`.*\[0, 42949\].*{seed}"):
+        TuningConfig(stages=(STAGE,), seed=seed)
+    TuningConfig(seed=seed)  # nothing is searched
+    with pytest.raises(ValueError, match="between 0 and 2"):
+        _first_seed(seed)
+
+
+def test_the_last_seed_that_optuna_takes():
+    TuningConfig(stages=(STAGE,), seed=42_949)
+    _first_seed(42_949)
+
+
+def _first_seed(seed):
+    """What Optuna does with the seed of a search's first trial."""
+    return optuna.samplers.TPESampler(seed=seed * 100_000)
 
 
 def test_two_stages_of_one_name_are_refused():

@@ -239,6 +239,12 @@ def test_unknown_key_names_file_line_and_nearest_key(tmp_path):
     ("override", "words"),
     [
         ("training.seed=many", "`training.seed` must be int, found str"),
+        (
+            "training.seed=2147483648",
+            "`seed` must lie in [-2147483648, 2147483647], found 2147483648",
+        ),
+        ("training.seed=-2147483649", "found -2147483649"),
+        ("evaluation.seed=-1", "`seed` must be at least 0, found -1"),
         ("training.learning_rate=1e-3", "write 1.0e-3"),
         ("logs.header=1", "`logs.header` must be bool, found int"),
         ("model.sequential.dropout=2", "must lie in [0.0, 0.99]"),
