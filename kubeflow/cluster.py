@@ -49,8 +49,13 @@ class Cluster:
             version is named by a digest: the same text is uploaded once.
         """
         pipelines = self._client.pipelines
-        pipeline_id = self._client.get_pipeline_id(name)
-        if pipeline_id is None:
+        # Not get_pipeline_id: it looks in no namespace, and finds none of ours.
+        found = pipelines.list_pipelines(
+            namespace=self._namespace, filter=_equals("display_name", name)
+        )
+        if found.pipelines:
+            pipeline_id = found.pipelines[0].pipeline_id
+        else:
             pipeline_id = pipelines.create_pipeline(
                 body=kfp_server_api.V2beta1Pipeline(
                     display_name=name, namespace=self._namespace

@@ -100,7 +100,11 @@ class KfpServer:
 
     def _list(self, kind):
         def found(query, *_):
-            entries = list(getattr(self, kind).values())
+            entries = [
+                entry
+                for entry in getattr(self, kind).values()
+                if in_namespace(entry, query.get("namespace"))
+            ]
             return {kind: [e for e in entries if matches(e, query)]}
 
         return found
@@ -121,6 +125,12 @@ class KfpServer:
 
     def _create_pipeline(self, query, headers, body):
         entry = well_formed(json.loads(body), "V2beta1Pipeline")
+        name, namespace = entry["display_name"], entry.get("namespace")
+        for other in self.pipelines.values():
+            if other["display_name"] == name and in_namespace(other, namespace):
+                raise BadRequest(
+                    409, f"there is a pipeline {name} in {namespace!r} already"
+                )
         return self._keep(self.pipelines, "pipeline_id", entry)
 
     def _upload_version(self, query, headers, body):
@@ -182,6 +192,11 @@ class KfpServer:
         entry = {**entry, key: f"{key[:-3]}-{len(store) + 1}"}
         store[entry[key]] = entry
         return entry
+
+
+def in_namespace(entry, namespace):
+    """Whether an entry lies in a namespace; none given is one of its own."""
+    return (entry.get("namespace") or "") == (namespace or "")
 
 
 def matches(entry, query):

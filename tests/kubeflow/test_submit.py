@@ -215,6 +215,21 @@ def test_a_cluster_of_several_users(server, host):
     assert made["namespace"] == "team-a"
 
 
+def test_every_namespace_has_a_pipeline_of_its_own(server, host):
+    teams = [["--namespace", "team-a"], ["--namespace", "team-b"], []]
+    for team in teams * 2:
+        assert call(host, "--no-wait", *team) == 0
+    made = [p.get("namespace") for p in server.pipelines.values()]
+    assert made == ["team-a", "team-b", None]
+    # Unchanged, so uploaded once for each, and every run is of its team's.
+    assert len(server.versions) == 3
+    used = [
+        run["pipeline_version_reference"]["pipeline_id"]
+        for run in server.runs.values()
+    ]
+    assert used == [*server.pipelines] * 2
+
+
 def evaluation(folder, text):
     folder.mkdir(parents=True)
     (folder / "report.html").write_text(text)
