@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -22,15 +21,26 @@ from typing import Any
 import yaml
 
 from kubeflow.compile import compile_pipeline
-from kubeflow.errors import CompileError
+from kubeflow.errors import CompileError, ScheduleError, words
 from models.settings import SettingsError
 from pipeline import console
 from pipeline.config import PipelineConfig, load_config
 from pipeline.paths import add_config_arguments
 
+# What shells make of a process that Ctrl-C has ended.
+INTERRUPTED = 130
+
 
 class SubmitError(RuntimeError):
-    """The server or the arguments do not allow it; says what to do."""
+    """The server or the arguments do not allow it; says what to do.
+
+    Attributes:
+        code: of the process.
+    """
+
+    def __init__(self, message: str, code: int = 1) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,12 +54,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (SettingsError, CompileError) as error:
         print(error, file=sys.stderr)
         return 2
-    except (SubmitError, FileNotFoundError) as error:
+    except SubmitError as error:
+        print(error, file=sys.stderr)
+        return error.code
+    except FileNotFoundError as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("No longer watched; the run goes on.", file=sys.stderr)
-        return 130
+        return INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -121,7 +134,7 @@ def _submit(
             lambda: cluster.get_run(run_id), seconds=arguments.poll_seconds
         )
     except ApiException as error:
-        raise SubmitError(_words(error)) from error
+        raise SubmitError(words(error)) from error
     except HTTPError as error:
         raise SubmitError(
             f"No Kubeflow Pipelines at {arguments.host}: {error}. Fix: "
@@ -147,9 +160,15 @@ def _schedule(
             f"--schedule {arguments.schedule!r}: expected six fields, seconds "
             'first, such as "0 0 3 * * *" for three o\'clock every night.'
         )
-    found, is_new = cluster.schedule(
-        name=f"{name}-schedule", cron=arguments.schedule, **request
-    )
+    try:
+        found, is_new = cluster.schedule(
+            name=f"{name}-schedule", cron=arguments.schedule, **request
+        )
+    except ScheduleError as error:
+        cause = error.__cause__
+        if isinstance(cause, KeyboardInterrupt):
+            raise SubmitError(f"Interrupted. {error}", INTERRUPTED) from error
+        raise SubmitError(f"{words(cause or error)}. {error}") from error
     print(f"Recurring run: {found}{'' if is_new else ' (unchanged)'}")
     return 0
 
@@ -202,16 +221,6 @@ def _convert(text: str, value: str, kind: str) -> str | int | float:
         raise SubmitError(
             f"--param {text}: expected {convert.__name__}."
         ) from None
-
-
-def _words(error: Any) -> str:
-    """The server's own words, without headers and traces."""
-    try:
-        body = json.loads(error.body)
-        message = body.get("message") or body["error_message"]
-    except (KeyError, TypeError, ValueError):
-        message = error.body or error.reason
-    return f"The server answered {error.status}: {message}"
 
 
 if __name__ == "__main__":

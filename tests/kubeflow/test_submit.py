@@ -158,21 +158,91 @@ def test_a_schedule_is_made_kept_and_replaced(server, host, capsys):
     assert new["trigger"]["cron_schedule"]["cron"] == "0 0 4 * * *"
     order = [c for c in server.calls if c[0] in ("POST", "DELETE")]
     assert [path.rsplit("/", 1)[1] for _, path in order] == [
-        f"{made['recurring_run_id']}:disable",
         "recurringruns",
         made["recurring_run_id"],
     ]
     assert not server.runs
 
 
-def test_a_refused_schedule_leaves_the_old_one_running(server, host, capsys):
-    assert call(host, "--schedule", "0 0 3 * * *") == 0
-    server.refuse = r"POST /apis/v2beta1/recurringruns"
-    assert call(host, "--schedule", "0 0 4 * * *") == 1
-    assert "500: refused by the test" in capsys.readouterr().err
-    (old,) = server.recurring.values()
-    assert old["mode"] == "ENABLE"
-    assert old["trigger"]["cron_schedule"]["cron"] == "0 0 3 * * *"
+AT_THREE = ["--schedule", "0 0 3 * * *"]
+AT_FOUR = ["--schedule", "0 0 4 * * *"]
+CREATE = r"POST /apis/v2beta1/recurringruns"
+REMOVE = r"DELETE /apis/v2beta1/recurringruns/.*"
+
+
+def interrupt(monkeypatch, name):
+    """Ctrl-C while the client asks for something."""
+
+    def pressed(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"kfp.Client.{name}", pressed)
+
+
+def crons(server):
+    """Of the recurring runs that are on."""
+    return [
+        entry["trigger"]["cron_schedule"]["cron"]
+        for entry in server.recurring.values()
+        if entry["mode"] == "ENABLE"
+    ]
+
+
+@pytest.mark.parametrize("how", ["refused", "failed", "dropped", "interrupted"])
+def test_without_a_new_schedule_the_old_one_goes_on(
+    server, host, capsys, monkeypatch, how
+):
+    assert call(host, *AT_THREE) == 0
+    server.on.clear()
+    if how in ("refused", "failed"):
+        server.refuse = CREATE
+        server.refuse_status = 400 if how == "refused" else 504
+    elif how == "dropped":
+        server.drop = CREATE
+    else:
+        interrupt(monkeypatch, "create_recurring_run")
+    assert call(host, *AT_FOUR) == (130 if how == "interrupted" else 1)
+    said = capsys.readouterr().err
+    assert "The old schedule (recurring run recurring_run-1) is still on" in (
+        said
+    )
+    if how == "refused":
+        assert "400: refused by the test" in said
+        assert "the new one was not made" in said
+    else:
+        assert "whether the new one was made is not known" in said
+    assert crons(server) == ["0 0 3 * * *"]
+    assert set(server.on) == {1}
+
+
+@pytest.mark.parametrize(
+    "how", ["answer lost", "refused", "dropped", "interrupted"]
+)
+def test_two_schedules_are_told_of_and_mended(
+    server, host, capsys, monkeypatch, how
+):
+    assert call(host, *AT_THREE) == 0
+    server.on.clear()
+    with monkeypatch.context() as patched:
+        if how == "answer lost":
+            server.drop_answer = CREATE
+        elif how == "refused":
+            server.refuse = REMOVE
+        elif how == "dropped":
+            server.drop = REMOVE
+        else:
+            interrupt(patched, "delete_recurring_run")
+        assert call(host, *AT_FOUR) == (130 if how == "interrupted" else 1)
+    said = capsys.readouterr().err
+    assert "recurring run recurring_run-1" in said
+    assert ("recurring run recurring_run-2" in said) == (how != "answer lost")
+    assert crons(server) == ["0 0 3 * * *", "0 0 4 * * *"]
+    server.drop = server.drop_answer = server.refuse = None
+    assert call(host, *AT_FOUR) == 0
+    assert crons(server) == ["0 0 4 * * *"]
+    assert len(server.recurring) == 1
+    # At no time was there none.
+    assert min(server.on) == 1
 
 
 def test_what_the_server_says_is_passed_on(server, host, capsys):
