@@ -1,11 +1,12 @@
 """Runs the pipeline on a cluster: once, or on a schedule.
 
 python -m kubeflow.submit --config FILE --host URL [--param NAME=VALUE ...]
-    [--schedule "0 0 3 * * *"] [--report FOLDER] [--no-wait]
+    [--schedule "0 0 3 * * *"] [--report FOLDER] [--no-wait | --watch RUN]
 
 Compiles, creates the pipeline on the server or adds a version to it, starts a
 run, follows it to its end and fetches report and metrics. With --schedule the
-runs recur instead: each takes the newest log files there are.
+runs recur instead: each takes the newest log files there are. With --watch it
+follows a run that was started before, and starts none.
 """
 
 from __future__ import annotations
@@ -45,7 +46,12 @@ class SubmitError(RuntimeError):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Submits, and returns 0 where all that was asked for succeeded."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.watch and (arguments.param or arguments.schedule):
+        parser.error(
+            "--watch starts nothing: it goes without --param and --schedule"
+        )
     console.quiet()
     try:
         config = load_config(arguments.config, arguments.overrides)
@@ -61,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("No longer watched; the run goes on.", file=sys.stderr)
+        print("Interrupted.", file=sys.stderr)
         return INTERRUPTED
 
 
@@ -87,8 +93,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         help="runtime parameter, such as training_max_epochs=10",
     )
-    parser.add_argument(
+    wait = parser.add_mutually_exclusive_group()
+    wait.add_argument(
         "--no-wait", action="store_true", help="only start the run"
+    )
+    wait.add_argument(
+        "--watch",
+        metavar="RUN",
+        help="follow the run of that id instead of starting one",
     )
     parser.add_argument(
         "--poll-seconds",
@@ -116,6 +128,10 @@ def _submit(
     }
     try:
         cluster = Cluster(arguments.host, arguments.namespace)
+        if arguments.watch:
+            # A wrong address or id is told now, not after minutes of asking.
+            cluster.get_run(arguments.watch)
+            return _follow(cluster, name, arguments.watch, request, arguments)
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "pipeline.yaml"
             file.write_text(text, encoding="utf-8")
@@ -128,11 +144,7 @@ def _submit(
         print(f"Run: {run_id}", flush=True)
         if arguments.no_wait:
             return 0
-        from kubeflow.watch import watch
-
-        state = watch(
-            lambda: cluster.get_run(run_id), seconds=arguments.poll_seconds
-        )
+        return _follow(cluster, name, run_id, request, arguments)
     except ApiException as error:
         raise SubmitError(words(error)) from error
     except HTTPError as error:
@@ -140,6 +152,40 @@ def _submit(
             f"No Kubeflow Pipelines at {arguments.host}: {error}. Fix: "
             "kubectl port-forward -n kubeflow svc/ml-pipeline 8888, then "
             "--host http://127.0.0.1:8888"
+        ) from error
+
+
+def _follow(
+    cluster: Any,
+    name: str,
+    run_id: str,
+    request: dict[str, Any],
+    arguments: argparse.Namespace,
+) -> int:
+    """Watches a run to its end and fetches its report."""
+    from kfp_server_api import ApiException
+    from urllib3.exceptions import HTTPError
+
+    from kubeflow.watch import watch
+
+    again = (
+        f"To look at it again: the same command with --watch {run_id}, "
+        "without --param."
+    )
+    try:
+        state = watch(
+            lambda: cluster.get_run(run_id), seconds=arguments.poll_seconds
+        )
+    except KeyboardInterrupt:
+        raise SubmitError(
+            f"No longer watched; run {run_id} goes on. {again}", INTERRUPTED
+        ) from None
+    except (ApiException, HTTPError) as error:
+        if getattr(error, "status", None) == 404:
+            raise
+        raise SubmitError(
+            f"{words(error)}. No longer watched; run {run_id} itself goes on. "
+            f"{again}"
         ) from error
     print(f"The run has {state.lower()}.", flush=True)
     if state != "SUCCEEDED":

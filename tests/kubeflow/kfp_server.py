@@ -54,6 +54,8 @@ class KfpServer:
         states: what a run is found to be, one per question; the last stays.
         refuse: method and path (a pattern) answered with an error.
         refuse_status: of that error.
+        outage: how many more questions for a run go wrong, every other one
+            with an error and the others with a broken connection.
         drop: method and path (a pattern) whose connection breaks before
             anything is done.
         drop_answer: the same, but after it was done.
@@ -70,6 +72,7 @@ class KfpServer:
         self.refuse_status = 500
         self.refuse = self.drop = self.drop_answer = None
         self.on = []
+        self.outage = 0
         self._routes = [
             ("GET", "/healthz", self._health),
             ("GET", "/pipelines", self._list("pipelines")),
@@ -92,6 +95,11 @@ class KfpServer:
         call = f"{method} {path}"
         if self.drop and re.fullmatch(self.drop, call):
             raise ConnectionError
+        if self.outage and re.fullmatch(r"GET .*/runs/[^/]+", call):
+            self.outage -= 1
+            if self.outage % 2:
+                raise ConnectionError
+            return 503, {"code": 14, "message": "starting again"}
         status, found = self._answer(method, path, query, headers, body)
         self.on.append(
             sum(entry["mode"] == "ENABLE" for entry in self.recurring.values())

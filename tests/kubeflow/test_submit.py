@@ -6,6 +6,7 @@ import json
 import kfp_server_api
 import pytest
 import yaml
+from urllib3.exceptions import ConnectTimeoutError
 
 from kubeflow import submit
 from kubeflow.cluster import Cluster, version_name
@@ -134,6 +135,77 @@ def test_a_cancelled_run_ends_the_watch():
     ]
     out = io.StringIO()
     assert watch(lambda: states.pop(0), seconds=0, out=out) == "CANCELED"
+
+
+def test_a_server_that_starts_again_does_not_end_the_watch(
+    server, host, capsys
+):
+    server.outage = 6
+    assert call(host) == 0
+    out = capsys.readouterr().out
+    assert "The server answered 503: starting again. The run goes on" in out
+    assert out.splitlines()[-1] == "The run has succeeded."
+    assert len(server.runs) == 1
+
+
+@pytest.mark.parametrize("how", ["away", "unauthorized", "interrupted"])
+def test_a_run_that_is_no_longer_watched_can_be_found_again(
+    server, host, capsys, monkeypatch, how
+):
+    with monkeypatch.context() as patched:
+        if how == "away":
+            server.drop = r"GET .*/runs/[^/]+"
+        elif how == "unauthorized":
+            server.refuse, server.refuse_status = r"GET .*/runs/[^/]+", 401
+        else:
+            interrupt(patched, "get_run")
+        assert call(host) == (130 if how == "interrupted" else 1)
+    said = capsys.readouterr().err
+    assert "No longer watched; run run-1" in said
+    assert "goes on" in said
+    assert "--watch run-1" in said
+    # A wrong address is no explanation here: the server has answered before.
+    assert "kubectl" not in said
+    server.drop = server.refuse = None
+    server.calls.clear()
+    server.states = [{"state": "RUNNING"}, {"state": "FAILED"}]
+    assert call(host, "--watch", "run-1") == 1
+    assert "The run has failed." in capsys.readouterr().out
+    assert [c for c in server.calls if c[0] != "GET"] == []
+
+
+def test_failures_in_a_row_are_borne_with_longer_waits(monkeypatch):
+    waits = []
+    monkeypatch.setattr("time.sleep", waits.append)
+    answers = [ConnectTimeoutError()] * 9
+    answers += [kfp_server_api.V2beta1Run(state="RUNNING")]
+    answers += [kfp_server_api.ApiException(502, "Bad Gateway")] * 10
+
+    def get_run():
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    with pytest.raises(kfp_server_api.ApiException):
+        watch(get_run, seconds=10, out=io.StringIO())
+    assert not answers
+    # The count starts again with an answer.
+    growing = [10, 20, 40, 60, 60, 60, 60, 60, 60]
+    assert waits == [*growing, 10, *growing]
+
+
+def test_a_run_that_does_not_exist_is_not_waited_for(server, host, capsys):
+    assert call(host, "--watch", "run-7") == 1
+    said = capsys.readouterr().err
+    assert "404: no run run-7" in said
+    assert "goes on" not in said
+    assert call("http://127.0.0.1:1", "--watch", "run-1") == 1
+    said = capsys.readouterr().err
+    assert "kubectl port-forward" in said
+    assert "goes on" not in said
+    with pytest.raises(SystemExit):
+        call(host, "--watch", "run-7", "--schedule", "0 0 3 * * *")
 
 
 def test_a_schedule_is_made_kept_and_replaced(server, host, capsys):
