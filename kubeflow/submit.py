@@ -131,7 +131,7 @@ def _submit(
         if arguments.watch:
             # A wrong address or id is told now, not after minutes of asking.
             cluster.get_run(arguments.watch)
-            return _follow(cluster, name, arguments.watch, request, arguments)
+            return _follow(cluster, spec, arguments.watch, arguments)
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "pipeline.yaml"
             file.write_text(text, encoding="utf-8")
@@ -144,7 +144,7 @@ def _submit(
         print(f"Run: {run_id}", flush=True)
         if arguments.no_wait:
             return 0
-        return _follow(cluster, name, run_id, request, arguments)
+        return _follow(cluster, spec, run_id, arguments)
     except ApiException as error:
         raise SubmitError(words(error)) from error
     except HTTPError as error:
@@ -157,9 +157,8 @@ def _submit(
 
 def _follow(
     cluster: Any,
-    name: str,
+    spec: dict[str, Any],
     run_id: str,
-    request: dict[str, Any],
     arguments: argparse.Namespace,
 ) -> int:
     """Watches a run to its end and fetches its report."""
@@ -191,7 +190,7 @@ def _follow(
     if state != "SUCCEEDED":
         return 1
     if arguments.report:
-        _fetch(f"{request['root']}/{name}", run_id, Path(arguments.report))
+        _fetch(spec, run_id, Path(arguments.report))
     return 0
 
 
@@ -219,15 +218,18 @@ def _schedule(
     return 0
 
 
-def _fetch(artifacts: str, run_id: str, folder: Path) -> None:
+def _fetch(spec: dict[str, Any], run_id: str, folder: Path) -> None:
     from kubeflow.object_store import prepare_s3
 
+    artifacts = f"{spec['defaultPipelineRoot']}/{spec['pipelineInfo']['name']}"
     prepare_s3(artifacts)
-    from kubeflow.report import fetch_report
+    from kubeflow.report import evaluation_settings, fetch_report
 
-    files, own = fetch_report(artifacts, run_id, folder)
-    if not own:
-        print("The evaluation came from the cache: results of an earlier run.")
+    files, source = fetch_report(
+        artifacts, run_id, folder, evaluation_settings(spec)
+    )
+    if source != run_id:
+        print(f"The evaluation came from the cache: results of run {source}.")
     for file in files:
         print(file)
 

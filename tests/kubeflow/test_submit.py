@@ -384,8 +384,8 @@ def test_the_report_of_the_run_is_fetched(tmp_path):
     evaluation(root / "run-1/RankingEvaluator/evaluation", "one")
     evaluation(root / "run-2/RankingEvaluator/7f3a/evaluation", "two")
     for run, text in (("run-1", "one"), ("run-2", "two")):
-        files, own = fetch_report(str(root), run, tmp_path / run)
-        assert own
+        files, source = fetch_report(str(root), run, tmp_path / run)
+        assert source == run
         assert [f.read_text() for f in files] == [
             text,
             json.dumps({"of": text}),
@@ -395,8 +395,8 @@ def test_the_report_of_the_run_is_fetched(tmp_path):
 def test_a_cached_evaluation_is_found_in_an_earlier_run(tmp_path):
     root = tmp_path / "tiny-shop"
     evaluation(root / "run-1/RankingEvaluator/evaluation", "one")
-    files, own = fetch_report(str(root), "run-2", tmp_path / "out")
-    assert not own
+    files, source = fetch_report(str(root), "run-2", tmp_path / "out")
+    assert source == "run-1"
     assert files[0].read_text() == "one"
     with pytest.raises(FileNotFoundError, match="before it was measured"):
         fetch_report(str(tmp_path / "other"), "run-1", tmp_path / "out")
