@@ -121,8 +121,8 @@ class Cluster:
 
         The server cannot change a recurring run. So the new one is made, and
         then the old one removed: whatever fails in between, one of them is
-        on. For that moment both are, which counts only if it is a time of
-        both.
+        on. For that moment both are: a time that both have, and that falls
+        into it, starts two runs.
 
         Args:
             name: of the schedule.
