@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import kfp
 import kfp_server_api
+from urllib3.exceptions import HTTPError
+
+from kubeflow.errors import ScheduleError
 
 # One at a time, and only the newest of those missed: each run reads all logs
 # there are, and two would push in turn.
@@ -49,8 +52,13 @@ class Cluster:
             version is named by a digest: the same text is uploaded once.
         """
         pipelines = self._client.pipelines
-        pipeline_id = self._client.get_pipeline_id(name)
-        if pipeline_id is None:
+        # Not get_pipeline_id: it looks in no namespace, and finds none of ours.
+        found = pipelines.list_pipelines(
+            namespace=self._namespace, filter=_equals("display_name", name)
+        )
+        if found.pipelines:
+            pipeline_id = found.pipelines[0].pipeline_id
+        else:
             pipeline_id = pipelines.create_pipeline(
                 body=kfp_server_api.V2beta1Pipeline(
                     display_name=name, namespace=self._namespace
@@ -111,9 +119,10 @@ class Cluster:
     ) -> tuple[str, bool]:
         """Makes runs recur, in the place of an earlier schedule of that name.
 
-        The server cannot change a recurring run. So the old one is disabled,
-        the new one made, and then the old one removed; if the new one is
-        refused, the old one goes on.
+        The server cannot change a recurring run. So the new one is made, and
+        then the old one removed: whatever fails in between, one of them is
+        on. For that moment both are: a time that both have, and that falls
+        into it, starts two runs.
 
         Args:
             name: of the schedule.
@@ -126,6 +135,9 @@ class Cluster:
 
         Returns:
             The id of the recurring run, and whether it is new.
+
+        Raises:
+            ScheduleError: it failed or was interrupted; says what is on.
         """
         existing = (
             self._client.list_recurring_runs(
@@ -133,32 +145,84 @@ class Cluster:
             ).recurring_runs
             or []
         )
-        for old in existing:
-            if _same(old, cron, version, parameters, root, service_account):
-                return old.recurring_run_id, False
-        enabled = [old for old in existing if old.mode != "DISABLE"]
-        for old in enabled:
-            self._client.disable_recurring_run(old.recurring_run_id)
+        same = [
+            old.recurring_run_id
+            for old in existing
+            if _same(old, cron, version, parameters, root, service_account)
+        ]
+        found = same[0] if same else None
+        left = [old for old in existing if old.recurring_run_id != found]
         try:
-            new = self._client.create_recurring_run(
+            # Both in one block: an interruption between them is caught too.
+            found = found or self._create_schedule(
                 experiment_id=experiment,
                 job_name=name,
                 cron_expression=cron,
-                max_concurrency=MAX_CONCURRENCY,
-                no_catchup=True,
                 params=dict(parameters),
                 pipeline_id=version[0],
                 version_id=version[1],
                 pipeline_root=root,
                 service_account=service_account,
             )
-        except kfp_server_api.ApiException:
-            for old in enabled:
-                self._client.enable_recurring_run(old.recurring_run_id)
-            raise
-        for old in existing:
-            self._client.delete_recurring_run(old.recurring_run_id)
-        return new.recurring_run_id, True
+            while left:
+                self._client.delete_recurring_run(left[0].recurring_run_id)
+                left.pop(0)
+        except (
+            kfp_server_api.ApiException,
+            HTTPError,
+            KeyboardInterrupt,
+        ) as error:
+            raise ScheduleError(_what_is_on(error, found, left)) from error
+        return found, not same
+
+    def _create_schedule(self, **request: Any) -> str:
+        return self._client.create_recurring_run(
+            max_concurrency=MAX_CONCURRENCY, no_catchup=True, **request
+        ).recurring_run_id
+
+
+def _what_is_on(
+    error: BaseException,
+    found: str | None,
+    left: Sequence[kfp_server_api.V2beta1RecurringRun],
+) -> str:
+    """In which state a schedule was left, and what to do.
+
+    Args:
+        error: that came in between.
+        found: id of the schedule that was asked for, where it is known.
+        left: the others of that name that were not removed.
+    """
+    on = [old.recurring_run_id for old in left if old.mode != "DISABLE"]
+    others = f"recurring run {', '.join(on)}" if on else ""
+    if found is not None:
+        if not others:
+            return (
+                f"The new schedule (recurring run {found}) is on; of the old "
+                "ones, which are off, some are still there. Fix: the same "
+                "command again removes them."
+            )
+        return (
+            f"The new schedule (recurring run {found}) is on, and so may be "
+            f"the old one ({others}): the pipeline would run at the times of "
+            "both. Fix: the same command again removes the old one."
+        )
+    state = (
+        f"The old schedule ({others}) is still on"
+        if others
+        else "No schedule of this name was on before"
+    )
+    if (
+        isinstance(error, kfp_server_api.ApiException)
+        and 400 <= (error.status or 0) < 500
+    ):
+        return f"{state}; the new one was not made."
+    # Without the server's own answer (a proxy gives up with 504) nobody knows
+    # how far it got.
+    return (
+        f"{state}; whether the new one was made is not known. Fix: the same "
+        "command again makes what is missing and removes what is too much."
+    )
 
 
 def version_name(text: str) -> str:

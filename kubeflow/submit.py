@@ -1,18 +1,18 @@
 """Runs the pipeline on a cluster: once, or on a schedule.
 
 python -m kubeflow.submit --config FILE --host URL [--param NAME=VALUE ...]
-    [--schedule "0 0 3 * * *"] [--report FOLDER] [--no-wait]
+    [--schedule "0 0 3 * * *"] [--report FOLDER] [--no-wait | --watch RUN]
 
 Compiles, creates the pipeline on the server or adds a version to it, starts a
 run, follows it to its end and fetches report and metrics. With --schedule the
-runs recur instead: each takes the newest log files there are.
+runs recur instead: each takes the newest log files there are. With --watch it
+follows a run that was started before, and starts none.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
-import json
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -22,20 +22,36 @@ from typing import Any
 import yaml
 
 from kubeflow.compile import compile_pipeline
-from kubeflow.errors import CompileError
+from kubeflow.errors import CompileError, ScheduleError, words
 from models.settings import SettingsError
 from pipeline import console
 from pipeline.config import PipelineConfig, load_config
 from pipeline.paths import add_config_arguments
 
+# What shells make of a process that Ctrl-C has ended.
+INTERRUPTED = 130
+
 
 class SubmitError(RuntimeError):
-    """The server or the arguments do not allow it; says what to do."""
+    """The server or the arguments do not allow it; says what to do.
+
+    Attributes:
+        code: of the process.
+    """
+
+    def __init__(self, message: str, code: int = 1) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Submits, and returns 0 where all that was asked for succeeded."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.watch and (arguments.param or arguments.schedule):
+        parser.error(
+            "--watch starts nothing: it goes without --param and --schedule"
+        )
     console.quiet()
     try:
         config = load_config(arguments.config, arguments.overrides)
@@ -44,12 +60,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (SettingsError, CompileError) as error:
         print(error, file=sys.stderr)
         return 2
-    except (SubmitError, FileNotFoundError) as error:
+    except SubmitError as error:
+        print(error, file=sys.stderr)
+        return error.code
+    except FileNotFoundError as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("No longer watched; the run goes on.", file=sys.stderr)
-        return 130
+        print("Interrupted.", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -74,8 +93,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         help="runtime parameter, such as training_max_epochs=10",
     )
-    parser.add_argument(
+    wait = parser.add_mutually_exclusive_group()
+    wait.add_argument(
         "--no-wait", action="store_true", help="only start the run"
+    )
+    wait.add_argument(
+        "--watch",
+        metavar="RUN",
+        help="follow the run of that id instead of starting one",
     )
     parser.add_argument(
         "--poll-seconds",
@@ -103,6 +128,10 @@ def _submit(
     }
     try:
         cluster = Cluster(arguments.host, arguments.namespace)
+        if arguments.watch:
+            # A wrong address or id is told now, not after minutes of asking.
+            cluster.get_run(arguments.watch)
+            return _follow(cluster, spec, arguments.watch, arguments)
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "pipeline.yaml"
             file.write_text(text, encoding="utf-8")
@@ -115,24 +144,53 @@ def _submit(
         print(f"Run: {run_id}", flush=True)
         if arguments.no_wait:
             return 0
-        from kubeflow.watch import watch
-
-        state = watch(
-            lambda: cluster.get_run(run_id), seconds=arguments.poll_seconds
-        )
+        return _follow(cluster, spec, run_id, arguments)
     except ApiException as error:
-        raise SubmitError(_words(error)) from error
+        raise SubmitError(words(error)) from error
     except HTTPError as error:
         raise SubmitError(
             f"No Kubeflow Pipelines at {arguments.host}: {error}. Fix: "
             "kubectl port-forward -n kubeflow svc/ml-pipeline 8888, then "
             "--host http://127.0.0.1:8888"
         ) from error
+
+
+def _follow(
+    cluster: Any,
+    spec: dict[str, Any],
+    run_id: str,
+    arguments: argparse.Namespace,
+) -> int:
+    """Watches a run to its end and fetches its report."""
+    from kfp_server_api import ApiException
+    from urllib3.exceptions import HTTPError
+
+    from kubeflow.watch import watch
+
+    again = (
+        f"To look at it again: the same command with --watch {run_id}, "
+        "without --param."
+    )
+    try:
+        state = watch(
+            lambda: cluster.get_run(run_id), seconds=arguments.poll_seconds
+        )
+    except KeyboardInterrupt:
+        raise SubmitError(
+            f"No longer watched; run {run_id} goes on. {again}", INTERRUPTED
+        ) from None
+    except (ApiException, HTTPError) as error:
+        if getattr(error, "status", None) == 404:
+            raise
+        raise SubmitError(
+            f"{words(error)}. No longer watched; run {run_id} itself goes on. "
+            f"{again}"
+        ) from error
     print(f"The run has {state.lower()}.", flush=True)
     if state != "SUCCEEDED":
         return 1
     if arguments.report:
-        _fetch(f"{request['root']}/{name}", run_id, Path(arguments.report))
+        _fetch(spec, run_id, Path(arguments.report))
     return 0
 
 
@@ -147,22 +205,31 @@ def _schedule(
             f"--schedule {arguments.schedule!r}: expected six fields, seconds "
             'first, such as "0 0 3 * * *" for three o\'clock every night.'
         )
-    found, is_new = cluster.schedule(
-        name=f"{name}-schedule", cron=arguments.schedule, **request
-    )
+    try:
+        found, is_new = cluster.schedule(
+            name=f"{name}-schedule", cron=arguments.schedule, **request
+        )
+    except ScheduleError as error:
+        cause = error.__cause__
+        if isinstance(cause, KeyboardInterrupt):
+            raise SubmitError(f"Interrupted. {error}", INTERRUPTED) from error
+        raise SubmitError(f"{words(cause or error)}. {error}") from error
     print(f"Recurring run: {found}{'' if is_new else ' (unchanged)'}")
     return 0
 
 
-def _fetch(artifacts: str, run_id: str, folder: Path) -> None:
+def _fetch(spec: dict[str, Any], run_id: str, folder: Path) -> None:
     from kubeflow.object_store import prepare_s3
 
+    artifacts = f"{spec['defaultPipelineRoot']}/{spec['pipelineInfo']['name']}"
     prepare_s3(artifacts)
-    from kubeflow.report import fetch_report
+    from kubeflow.report import evaluation_settings, fetch_report
 
-    files, own = fetch_report(artifacts, run_id, folder)
-    if not own:
-        print("The evaluation came from the cache: results of an earlier run.")
+    files, source = fetch_report(
+        artifacts, run_id, folder, evaluation_settings(spec)
+    )
+    if source != run_id:
+        print(f"The evaluation came from the cache: results of run {source}.")
     for file in files:
         print(file)
 
@@ -202,16 +269,6 @@ def _convert(text: str, value: str, kind: str) -> str | int | float:
         raise SubmitError(
             f"--param {text}: expected {convert.__name__}."
         ) from None
-
-
-def _words(error: Any) -> str:
-    """The server's own words, without headers and traces."""
-    try:
-        body = json.loads(error.body)
-        message = body.get("message") or body["error_message"]
-    except (KeyError, TypeError, ValueError):
-        message = error.body or error.reason
-    return f"The server answered {error.status}: {message}"
 
 
 if __name__ == "__main__":

@@ -52,7 +52,14 @@ class KfpServer:
     Attributes:
         calls: (method, path) in order.
         states: what a run is found to be, one per question; the last stays.
-        refuse: method and path (a pattern) answered with status 500.
+        refuse: method and path (a pattern) answered with an error.
+        refuse_status: of that error.
+        outage: how many more questions for a run go wrong, every other one
+            with an error and the others with a broken connection.
+        drop: method and path (a pattern) whose connection breaks before
+            anything is done.
+        drop_answer: the same, but after it was done.
+        on: how many recurring runs were on, after every call.
     """
 
     def __init__(self):
@@ -60,8 +67,12 @@ class KfpServer:
         self.pipelines, self.versions = {}, {}
         self.experiments, self.runs, self.recurring = {}, {}, {}
         self.uploads = {}
+        self._last_id = 0
         self.states = [{"state": "SUCCEEDED"}]
-        self.refuse = None
+        self.refuse_status = 500
+        self.refuse = self.drop = self.drop_answer = None
+        self.on = []
+        self.outage = 0
         self._routes = [
             ("GET", "/healthz", self._health),
             ("GET", "/pipelines", self._list("pipelines")),
@@ -81,9 +92,26 @@ class KfpServer:
     def answer(self, method, path, query, headers, body):
         """Returns status and JSON of the answer."""
         self.calls.append((method, path))
+        call = f"{method} {path}"
+        if self.drop and re.fullmatch(self.drop, call):
+            raise ConnectionError
+        if self.outage and re.fullmatch(r"GET .*/runs/[^/]+", call):
+            self.outage -= 1
+            if self.outage % 2:
+                raise ConnectionError
+            return 503, {"code": 14, "message": "starting again"}
+        status, found = self._answer(method, path, query, headers, body)
+        self.on.append(
+            sum(entry["mode"] == "ENABLE" for entry in self.recurring.values())
+        )
+        if self.drop_answer and re.fullmatch(self.drop_answer, call):
+            raise ConnectionError
+        return status, found
+
+    def _answer(self, method, path, query, headers, body):
         try:
             if self.refuse and re.fullmatch(self.refuse, f"{method} {path}"):
-                raise BadRequest(500, "refused by the test")
+                raise BadRequest(self.refuse_status, "refused by the test")
             if not path.startswith(PREFIX):
                 raise BadRequest(404, f"no such path: {path}")
             for verb, pattern, function in self._routes:
@@ -100,7 +128,11 @@ class KfpServer:
 
     def _list(self, kind):
         def found(query, *_):
-            entries = list(getattr(self, kind).values())
+            entries = [
+                entry
+                for entry in getattr(self, kind).values()
+                if in_namespace(entry, query.get("namespace"))
+            ]
             return {kind: [e for e in entries if matches(e, query)]}
 
         return found
@@ -121,6 +153,12 @@ class KfpServer:
 
     def _create_pipeline(self, query, headers, body):
         entry = well_formed(json.loads(body), "V2beta1Pipeline")
+        name, namespace = entry["display_name"], entry.get("namespace")
+        for other in self.pipelines.values():
+            if other["display_name"] == name and in_namespace(other, namespace):
+                raise BadRequest(
+                    409, f"there is a pipeline {name} in {namespace!r} already"
+                )
         return self._keep(self.pipelines, "pipeline_id", entry)
 
     def _upload_version(self, query, headers, body):
@@ -160,7 +198,10 @@ class KfpServer:
     def _create_recurring(self, query, headers, body):
         entry = well_formed(json.loads(body), "V2beta1RecurringRun")
         self._check(entry)
-        return self._keep(self.recurring, "recurring_run_id", entry)
+        self._last_id += 1
+        entry["recurring_run_id"] = f"recurring_run-{self._last_id}"
+        self.recurring[entry["recurring_run_id"]] = entry
+        return entry
 
     def _mode(self, recurring, verb, *_):
         self.recurring[recurring]["mode"] = verb.upper()
@@ -184,6 +225,11 @@ class KfpServer:
         return entry
 
 
+def in_namespace(entry, namespace):
+    """Whether an entry lies in a namespace; none given is one of its own."""
+    return (entry.get("namespace") or "") == (namespace or "")
+
+
 def matches(entry, query):
     """Whether an entry passes the filter of a list call."""
     if "filter" not in query:
@@ -204,13 +250,17 @@ def serve(state):
         def _handle(self):
             parts = urllib.parse.urlsplit(self.path)
             length = int(self.headers.get("Content-Length") or 0)
-            status, answer = state.answer(
-                self.command,
-                parts.path,
-                dict(urllib.parse.parse_qsl(parts.query)),
-                self.headers,
-                self.rfile.read(length),
-            )
+            try:
+                status, answer = state.answer(
+                    self.command,
+                    parts.path,
+                    dict(urllib.parse.parse_qsl(parts.query)),
+                    self.headers,
+                    self.rfile.read(length),
+                )
+            except ConnectionError:
+                self.close_connection = True
+                return
             data = json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")

@@ -6,6 +6,7 @@ import json
 import kfp_server_api
 import pytest
 import yaml
+from urllib3.exceptions import ConnectTimeoutError
 
 from kubeflow import submit
 from kubeflow.cluster import Cluster, version_name
@@ -136,6 +137,77 @@ def test_a_cancelled_run_ends_the_watch():
     assert watch(lambda: states.pop(0), seconds=0, out=out) == "CANCELED"
 
 
+def test_a_server_that_starts_again_does_not_end_the_watch(
+    server, host, capsys
+):
+    server.outage = 6
+    assert call(host) == 0
+    out = capsys.readouterr().out
+    assert "The server answered 503: starting again. The run goes on" in out
+    assert out.splitlines()[-1] == "The run has succeeded."
+    assert len(server.runs) == 1
+
+
+@pytest.mark.parametrize("how", ["away", "unauthorized", "interrupted"])
+def test_a_run_that_is_no_longer_watched_can_be_found_again(
+    server, host, capsys, monkeypatch, how
+):
+    with monkeypatch.context() as patched:
+        if how == "away":
+            server.drop = r"GET .*/runs/[^/]+"
+        elif how == "unauthorized":
+            server.refuse, server.refuse_status = r"GET .*/runs/[^/]+", 401
+        else:
+            interrupt(patched, "get_run")
+        assert call(host) == (130 if how == "interrupted" else 1)
+    said = capsys.readouterr().err
+    assert "No longer watched; run run-1" in said
+    assert "goes on" in said
+    assert "--watch run-1" in said
+    # A wrong address is no explanation here: the server has answered before.
+    assert "kubectl" not in said
+    server.drop = server.refuse = None
+    server.calls.clear()
+    server.states = [{"state": "RUNNING"}, {"state": "FAILED"}]
+    assert call(host, "--watch", "run-1") == 1
+    assert "The run has failed." in capsys.readouterr().out
+    assert [c for c in server.calls if c[0] != "GET"] == []
+
+
+def test_failures_in_a_row_are_borne_with_longer_waits(monkeypatch):
+    waits = []
+    monkeypatch.setattr("time.sleep", waits.append)
+    answers = [ConnectTimeoutError()] * 9
+    answers += [kfp_server_api.V2beta1Run(state="RUNNING")]
+    answers += [kfp_server_api.ApiException(502, "Bad Gateway")] * 10
+
+    def get_run():
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    with pytest.raises(kfp_server_api.ApiException):
+        watch(get_run, seconds=10, out=io.StringIO())
+    assert not answers
+    # The count starts again with an answer.
+    growing = [10, 20, 40, 60, 60, 60, 60, 60, 60]
+    assert waits == [*growing, 10, *growing]
+
+
+def test_a_run_that_does_not_exist_is_not_waited_for(server, host, capsys):
+    assert call(host, "--watch", "run-7") == 1
+    said = capsys.readouterr().err
+    assert "404: no run run-7" in said
+    assert "goes on" not in said
+    assert call("http://127.0.0.1:1", "--watch", "run-1") == 1
+    said = capsys.readouterr().err
+    assert "kubectl port-forward" in said
+    assert "goes on" not in said
+    with pytest.raises(SystemExit):
+        call(host, "--watch", "run-7", "--schedule", "0 0 3 * * *")
+
+
 def test_a_schedule_is_made_kept_and_replaced(server, host, capsys):
     every_night = ["--schedule", "0 0 3 * * *"]
     assert call(host, *every_night) == 0
@@ -158,21 +230,91 @@ def test_a_schedule_is_made_kept_and_replaced(server, host, capsys):
     assert new["trigger"]["cron_schedule"]["cron"] == "0 0 4 * * *"
     order = [c for c in server.calls if c[0] in ("POST", "DELETE")]
     assert [path.rsplit("/", 1)[1] for _, path in order] == [
-        f"{made['recurring_run_id']}:disable",
         "recurringruns",
         made["recurring_run_id"],
     ]
     assert not server.runs
 
 
-def test_a_refused_schedule_leaves_the_old_one_running(server, host, capsys):
-    assert call(host, "--schedule", "0 0 3 * * *") == 0
-    server.refuse = r"POST /apis/v2beta1/recurringruns"
-    assert call(host, "--schedule", "0 0 4 * * *") == 1
-    assert "500: refused by the test" in capsys.readouterr().err
-    (old,) = server.recurring.values()
-    assert old["mode"] == "ENABLE"
-    assert old["trigger"]["cron_schedule"]["cron"] == "0 0 3 * * *"
+AT_THREE = ["--schedule", "0 0 3 * * *"]
+AT_FOUR = ["--schedule", "0 0 4 * * *"]
+CREATE = r"POST /apis/v2beta1/recurringruns"
+REMOVE = r"DELETE /apis/v2beta1/recurringruns/.*"
+
+
+def interrupt(monkeypatch, name):
+    """Ctrl-C while the client asks for something."""
+
+    def pressed(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"kfp.Client.{name}", pressed)
+
+
+def crons(server):
+    """Of the recurring runs that are on."""
+    return [
+        entry["trigger"]["cron_schedule"]["cron"]
+        for entry in server.recurring.values()
+        if entry["mode"] == "ENABLE"
+    ]
+
+
+@pytest.mark.parametrize("how", ["refused", "failed", "dropped", "interrupted"])
+def test_without_a_new_schedule_the_old_one_goes_on(
+    server, host, capsys, monkeypatch, how
+):
+    assert call(host, *AT_THREE) == 0
+    server.on.clear()
+    if how in ("refused", "failed"):
+        server.refuse = CREATE
+        server.refuse_status = 400 if how == "refused" else 504
+    elif how == "dropped":
+        server.drop = CREATE
+    else:
+        interrupt(monkeypatch, "create_recurring_run")
+    assert call(host, *AT_FOUR) == (130 if how == "interrupted" else 1)
+    said = capsys.readouterr().err
+    assert "The old schedule (recurring run recurring_run-1) is still on" in (
+        said
+    )
+    if how == "refused":
+        assert "400: refused by the test" in said
+        assert "the new one was not made" in said
+    else:
+        assert "whether the new one was made is not known" in said
+    assert crons(server) == ["0 0 3 * * *"]
+    assert set(server.on) == {1}
+
+
+@pytest.mark.parametrize(
+    "how", ["answer lost", "refused", "dropped", "interrupted"]
+)
+def test_two_schedules_are_told_of_and_mended(
+    server, host, capsys, monkeypatch, how
+):
+    assert call(host, *AT_THREE) == 0
+    server.on.clear()
+    with monkeypatch.context() as patched:
+        if how == "answer lost":
+            server.drop_answer = CREATE
+        elif how == "refused":
+            server.refuse = REMOVE
+        elif how == "dropped":
+            server.drop = REMOVE
+        else:
+            interrupt(patched, "delete_recurring_run")
+        assert call(host, *AT_FOUR) == (130 if how == "interrupted" else 1)
+    said = capsys.readouterr().err
+    assert "recurring run recurring_run-1" in said
+    assert ("recurring run recurring_run-2" in said) == (how != "answer lost")
+    assert crons(server) == ["0 0 3 * * *", "0 0 4 * * *"]
+    server.drop = server.drop_answer = server.refuse = None
+    assert call(host, *AT_FOUR) == 0
+    assert crons(server) == ["0 0 4 * * *"]
+    assert len(server.recurring) == 1
+    # At no time was there none.
+    assert min(server.on) == 1
 
 
 def test_what_the_server_says_is_passed_on(server, host, capsys):
@@ -215,6 +357,21 @@ def test_a_cluster_of_several_users(server, host):
     assert made["namespace"] == "team-a"
 
 
+def test_every_namespace_has_a_pipeline_of_its_own(server, host):
+    teams = [["--namespace", "team-a"], ["--namespace", "team-b"], []]
+    for team in teams * 2:
+        assert call(host, "--no-wait", *team) == 0
+    made = [p.get("namespace") for p in server.pipelines.values()]
+    assert made == ["team-a", "team-b", None]
+    # Unchanged, so uploaded once for each, and every run is of its team's.
+    assert len(server.versions) == 3
+    used = [
+        run["pipeline_version_reference"]["pipeline_id"]
+        for run in server.runs.values()
+    ]
+    assert used == [*server.pipelines] * 2
+
+
 def evaluation(folder, text):
     folder.mkdir(parents=True)
     (folder / "report.html").write_text(text)
@@ -227,8 +384,8 @@ def test_the_report_of_the_run_is_fetched(tmp_path):
     evaluation(root / "run-1/RankingEvaluator/evaluation", "one")
     evaluation(root / "run-2/RankingEvaluator/7f3a/evaluation", "two")
     for run, text in (("run-1", "one"), ("run-2", "two")):
-        files, own = fetch_report(str(root), run, tmp_path / run)
-        assert own
+        files, source = fetch_report(str(root), run, tmp_path / run)
+        assert source == run
         assert [f.read_text() for f in files] == [
             text,
             json.dumps({"of": text}),
@@ -238,8 +395,8 @@ def test_the_report_of_the_run_is_fetched(tmp_path):
 def test_a_cached_evaluation_is_found_in_an_earlier_run(tmp_path):
     root = tmp_path / "tiny-shop"
     evaluation(root / "run-1/RankingEvaluator/evaluation", "one")
-    files, own = fetch_report(str(root), "run-2", tmp_path / "out")
-    assert not own
+    files, source = fetch_report(str(root), "run-2", tmp_path / "out")
+    assert source == "run-1"
     assert files[0].read_text() == "one"
     with pytest.raises(FileNotFoundError, match="before it was measured"):
         fetch_report(str(tmp_path / "other"), "run-1", tmp_path / "out")
