@@ -86,6 +86,7 @@ class PipelineConfig:
                     f"`-`, found {value!r}."
                 )
         self._check_seen_items()
+        self._check_distribution()
         self._check_tuning()
         check_together(
             self.model,
@@ -129,19 +130,22 @@ class PipelineConfig:
                 f"{2 * longest} or more, or lower the cutoffs."
             )
 
+    def _check_distribution(self) -> None:
+        """One machine, for steps before the training use TensorFlow, too."""
+        if self.training.distribution == "multi_worker":
+            raise ValueError(
+                "`training.distribution` is multi_worker, which is for "
+                "programs that call `models.fitting.fit` on every machine; a "
+                "run of the pipeline trains on one. Fix: mirrored for all of "
+                "its GPUs, auto, or none."
+            )
+
     def _check_tuning(self) -> None:
         """Every setting of a search exists and takes values of its type.
 
         Values that are out of range, or only together with others, are the
         search's matter: it tells them and goes on.
         """
-        shared = self.training.distribution == "multi_worker"
-        if self.tuning.stages and shared:
-            raise ValueError(
-                "`tuning.stages` search on one machine, but "
-                "`training.distribution` is multi_worker: tune with mirrored "
-                "or none, then train with the values found and no stages."
-            )
         present = Settings(self.model, self.training)
         for index, stage in enumerate(self.tuning.stages):
             tried = [

@@ -50,6 +50,9 @@ def main() -> None:
 
     parent.end_with_parent()
     console.quiet()
+    # Transform is the first to touch a GPU, long before the Trainer could ask
+    # for this, and ServingValidator's server wants its part of it as well.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     try:
         config = load_config(
             os.environ.get("CREATE_CONFIG")

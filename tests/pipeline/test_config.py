@@ -167,19 +167,9 @@ def test_the_demos_search_can_be_taken_as_it_stands(tmp_path):
     assert stages[0].space["training.learning_rate"].log
 
 
-def test_a_search_is_not_shared_by_machines(tmp_path):
-    path = tmp_path / "tuned.yaml"
-    path.write_text(
-        yaml.safe_dump(
-            {
-                "base": str(DEMO),
-                "tuning": tuning_example(),
-                "training": {"distribution": "multi_worker"},
-            }
-        )
-    )
-    with pytest.raises(SettingsError, match="search on one machine"):
-        load_config(path)
+def test_a_run_trains_on_one_machine():
+    with pytest.raises(SettingsError, match="a run of the pipeline trains on"):
+        load_config(DEMO, ["training.distribution=multi_worker"])
 
 
 @pytest.mark.parametrize(
