@@ -68,7 +68,9 @@ def write(
             log = prediction_log_pb2.PredictionLog(
                 predict_log=prediction_log_pb2.PredictLog(request=request)
             )
-            writer.write(log.SerializeToString())
+            # maps in one order: the same requests are the same file, by which
+            # the Pusher knows a model again
+            writer.write(log.SerializeToString(deterministic=True))
 
 
 def read(directory: str) -> Iterator[predict_pb2.PredictRequest]:

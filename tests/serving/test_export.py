@@ -275,10 +275,12 @@ def test_extra_assets(exported, catalogue):
     assert settings["version_info"] == {"run": "test"}
     assert settings["max_history"] == 5
     records = tf.data.TFRecordDataset(str(extra / "tf_serving_warmup_requests"))
-    requests = [
-        prediction_log_pb2.PredictionLog.FromString(r).predict_log.request
-        for r in records.as_numpy_iterator()
-    ]
+    requests = []
+    for record in records.as_numpy_iterator():
+        log = prediction_log_pb2.PredictionLog.FromString(record)
+        requests.append(log.predict_log.request)
+        # Its maps in one order, or equal models would have other bytes.
+        assert record == log.SerializeToString(deterministic=True)
     names = {r.model_spec.signature_name for r in requests}
     # The two with scalars are refused where TF Serving joins requests.
     assert names == set(SIGNATURES) - {"recommend", "item_vectors"}
