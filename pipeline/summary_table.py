@@ -165,7 +165,14 @@ def _format_blessing(summary: dict[str, Any]) -> str:
             f"Served in a fresh process: p50 {latency['p50']:.1f} ms, p99 "
             f"{latency['p99']:.1f} ms for one request at a time"
         )
-    if summary["blessed"] and serving["passed"]:
+    pushed, served = summary["pushed_model"], summary.get("served_model")
+    done = summary["blessed"] and serving["passed"]
+    if done and served not in (None, pushed):
+        lines.append(
+            f"Blessed, and pushed before; servers have {served} since, which "
+            "`python -m serving.versions list` explains."
+        )
+    elif done:
         lines.append("Blessed, and pushed to where servers look for it.")
     elif summary["blessed"]:
         lines.append(

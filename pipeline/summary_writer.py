@@ -22,6 +22,7 @@ from pipeline.config import PipelineConfig
 from pipeline.paths import RunPaths
 from pipeline.run_records import RunRecord, read_newest_run
 from pipeline.summary import SummaryError
+from serving import version_folders
 
 # Of drift.json; the rest is for pictures.
 _DRIFT = ("periods", "popularity_shift", "comparisons", "warnings")
@@ -89,7 +90,10 @@ def make_summary(run: RunRecord, config: PipelineConfig) -> dict[str, Any]:
         "blessed": blessed,
         "blessing": blessing,
         "serving_validation": serving,
-        "pushed_model": _pushed_model(run),
+        "pushed_model": (pushed := _pushed_model(run)),
+        # another one after a rollback
+        "served_model": pushed
+        and version_folders.newest(os.path.dirname(pushed)),
         "report": _evaluation_file(run, REPORT_FILE),
         "model_card": _evaluation_file(run, MODEL_CARD_FILE),
         "example_items": _example_items(run),

@@ -1,6 +1,7 @@
 """The summary, from a metadata store and artifacts made by hand."""
 
 import json
+from pathlib import Path
 
 import pytest
 from ml_metadata import metadata_store
@@ -370,6 +371,23 @@ def test_an_unblessed_model_is_said_with_the_check(store, config, tmp_path):
     text = format_summary(summary_writer.write_summary(config))
     assert "FAIL ndcg_at_10 of last: 0.0123, required 0.0010" in text
     assert "NOT BLESSED" in text
+
+
+def test_a_rollback_is_told_where_the_model_was_pushed_before(
+    store, config, tmp_path
+):
+    record_run(store, tmp_path, "7")
+    pushed = Path(summary_writer.write_summary(config)["pushed_model"])
+    (pushed / "saved_model.pb").touch()
+    written = summary_writer.write_summary(config)
+    assert written["served_model"] == written["pushed_model"]
+    newer = pushed.parent / "8"
+    newer.mkdir()
+    (newer / "saved_model.pb").touch()
+    written = summary_writer.write_summary(config)
+    assert written["pushed_model"] == str(pushed)
+    assert written["served_model"] == str(newer)
+    assert f"servers have {newer} since" in format_summary(written)
 
 
 def test_targets_and_what_is_excluded_are_shown(store, config, tmp_path):
