@@ -4,32 +4,21 @@ from __future__ import annotations
 
 import datetime
 import logging
-import os
 import sys
 import time
-from pathlib import Path
 from typing import TextIO
 
-from tfx.components.schema_gen.executor import DEFAULT_FILE_NAME
 from tfx.dsl.compiler import constants
-from tfx.dsl.io import fileio
 from tfx.orchestration.local import local_dag_runner
 from tfx.orchestration.portable import runtime_parameter_utils
 from tfx.proto.orchestration import pipeline_pb2
-from tfx.utils import path_utils
 
-from components.pusher.executor import standing_version
 from pipeline import console, summary_writer
 from pipeline.config import PipelineConfig
 from pipeline.paths import RunPaths
 from pipeline.run_lock import run_lock
-from pipeline.run_records import (
-    Artifact,
-    newest_outputs,
-    outputs_made_from,
-    read_newest_run,
-)
-from serving import version_folders
+from pipeline.run_records import read_newest_run
+from pipeline.stale_results import StaleResults
 
 logger = logging.getLogger(__name__)
 
@@ -82,86 +71,15 @@ class ReportingRunner(local_dag_runner.LocalDagRunner):
             },
         )
         with run_lock(self._paths.lock), console.logging_to(self._paths.log):
+            stale = StaleResults(self._paths, self._config.name)
             for number, node in enumerate(pipeline.nodes, 1):
                 node_id = node.pipeline_node.node_info.id
-                if self._decides_anew(node.pipeline_node):
+                if stale.may_be_of(node.pipeline_node):
                     options = node.pipeline_node.execution_options
                     options.caching_options.enable_cache = False
                 place = f"[{number}/{len(pipeline.nodes)}] {node_id:<24}"
                 self._run_node(pipeline, node_id, place)
             summary_writer.write_summary(self._config)
-
-    def _decides_anew(self, node: pipeline_pb2.PipelineNode) -> bool:
-        """Whether a step runs whose inputs may all be those of before.
-
-        Its result is more than a matter of what the cache knows it by: the
-        schema is known by its path, what a server did not manage in time on a
-        busy machine it may manage now, and whether there is something to push
-        depends on what lies where servers look.
-        """
-        decide = {
-            "ImportSchemaGen": self._schema_was_edited,
-            "ServingValidator": self._was_refused,
-            "Pusher": self._push_is_due,
-        }.get(node.node_info.id)
-        return decide is not None and decide(node)
-
-    def _schema_was_edited(self, node: pipeline_pb2.PipelineNode) -> bool:
-        """Whether the file differs from what was imported last."""
-        imported = newest_outputs(
-            str(self._paths.metadata), self._config.name, node.node_info.id
-        ).get("schema")
-        file = node.parameters.parameters["schema_file"]
-        path = Path(file.field_value.string_value)
-        if imported is None or not path.is_file():
-            return False
-        copy = os.path.join(imported.uri, DEFAULT_FILE_NAME)
-        if not fileio.exists(copy):
-            return True
-        with fileio.open(copy, "rb") as stream:
-            return bool(stream.read() != path.read_bytes())
-
-    def _was_refused(self, _: pipeline_pb2.PipelineNode) -> bool:
-        """Whether this run's model last failed behind a server."""
-        model = self._outputs("ModelCardWriter").get("described_model")
-        if model is None:
-            return False
-        outputs = outputs_made_from(
-            str(self._paths.metadata),
-            self._config.name,
-            "ServingValidator",
-            model.uri,
-        )
-        blessing = outputs.get("blessing")
-        return blessing is not None and not blessing.properties.get("blessed")
-
-    def _push_is_due(self, _: pipeline_pb2.PipelineNode) -> bool:
-        """Whether this run's model is to be served and is not.
-
-        One that has been pushed before is taken from the cache, though
-        another one may have been pushed since.
-        """
-        serving = str(self._paths.serving)
-        if version_folders.newest(serving) is None:
-            return True
-        blessing = self._outputs("ServingValidator").get("blessing")
-        if blessing is None or not blessing.properties.get("blessed"):
-            return False
-        model = path_utils.stamped_model_path(blessing.uri)
-        return fileio.exists(model) and (
-            standing_version(model, serving) is None
-        )
-
-    def _outputs(self, node_id: str) -> dict[str, Artifact]:
-        """Outputs of a step in the newest run, which may be this one."""
-        if not self._paths.metadata.exists():
-            return {}
-        try:
-            run = read_newest_run(str(self._paths.metadata), self._config.name)
-        except LookupError:
-            return {}
-        node = run.nodes.get(node_id)
-        return node.outputs if node else {}
 
     def _run_node(
         self, pipeline: pipeline_pb2.Pipeline, node_id: str, place: str

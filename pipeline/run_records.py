@@ -1,4 +1,4 @@
-"""Reads from ML Metadata what the newest run of a pipeline did."""
+"""Reads from ML Metadata what runs of a pipeline did."""
 
 from __future__ import annotations
 

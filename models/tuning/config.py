@@ -8,9 +8,10 @@ from typing import Any
 from models.config import ModelConfig, TrainingConfig
 from models.config.checks import at_least, between
 
-# NumPy's seeds end at 2**32, and each trial takes one of 100,000 per seed
-# (models.tuning.study).
-_MAX_SEED = 2**32 // 100_000
+# Each trial draws by a seed of its own, of so many for each of the search.
+TRIALS_PER_SEED = 100_000
+# NumPy's seeds end at 2**32.
+_MAX_SEED = 2**32 // TRIALS_PER_SEED
 _ROOTS = ("model.", "training.")
 # settings that decide what data there are, read once for all trials
 _DATA = (

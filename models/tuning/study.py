@@ -26,8 +26,13 @@ from models.fitting.fit import Period, fit, graph_steps
 from models.fitting.schedule import Record, Schedule
 from models.settings import SettingsError, value_at, with_values
 from models.tuning import trials as records
-from models.tuning.config import Settings, StageConfig, TuningConfig
-from models.tuning.forgotten import forgotten_gradients
+from models.tuning.config import (
+    TRIALS_PER_SEED,
+    Settings,
+    StageConfig,
+    TuningConfig,
+)
+from models.tuning.gradient_registry import forgotten_gradients
 from models.tuning.journal import Journal
 from models.tuning.trials import Trial, progress_line
 from models.tuning.watch import Watch, suggest
@@ -235,7 +240,7 @@ class Search:
     def _sampler(self, done: int) -> optuna.samplers.BaseSampler:
         """A function of the seed and of how many trials there were."""
         return optuna.samplers.TPESampler(
-            seed=self._config.seed * 100_000 + done,
+            seed=self._config.seed * TRIALS_PER_SEED + done,
             # the configuration as it stands is none of them
             n_startup_trials=self._config.startup_trials + 1,
         )

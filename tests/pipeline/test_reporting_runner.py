@@ -18,10 +18,10 @@ from pipeline.run_lock import AlreadyRunning, run_lock
 
 @tfx.dsl.components.component
 def Make(  # noqa: N802
-    model: tfx.dsl.components.OutputArtifact[Model],
+    described_model: tfx.dsl.components.OutputArtifact[Model],
     text: tfx.dsl.components.Parameter[str],
 ):
-    with tfx.dsl.io.fileio.open(f"{model.uri}/text", "w") as file:
+    with tfx.dsl.io.fileio.open(f"{described_model.uri}/text", "w") as file:
         file.write(text)
 
 
@@ -32,15 +32,6 @@ def Take(  # noqa: N802
 ):
     if fail:
         raise ValueError("Column `time` holds words. Fix: name another.")
-
-
-@tfx.dsl.components.component
-def Describe(  # noqa: N802
-    described_model: tfx.dsl.components.OutputArtifact[Model],
-    text: tfx.dsl.components.Parameter[str],
-):
-    with tfx.dsl.io.fileio.open(f"{described_model.uri}/text", "w") as file:
-        file.write(text)
 
 
 @tfx.dsl.components.component
@@ -80,13 +71,13 @@ def written(monkeypatch):
 def run(config, text="x", fail=0, names=("Make", "Take")):
     """Runs the two components and returns the lines printed."""
     make = Make(text=text)
-    take = Take(model=make.outputs["model"], fail=fail)
+    take = Take(model=make.outputs["described_model"], fail=fail)
     return run_all(config, [make, take.with_id(names[1])])
 
 
 def run_served(config, text="x", blessed=1, fail=0):
     """Runs what a model passes on its way to a server."""
-    card = Describe(text=text).with_id("ModelCardWriter")
+    card = Make(text=text).with_id("ModelCardWriter")
     model = card.outputs["described_model"]
     validate = Validate(model=model, blessed=blessed).with_id(
         "ServingValidator"

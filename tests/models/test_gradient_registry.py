@@ -10,7 +10,7 @@ from tensorflow.python.framework.func_graph import FuncGraph
 
 from models.fitting.fit import fit, graph_steps
 from models.fitting.schedule import Schedule
-from models.tuning.forgotten import forgotten_gradients
+from models.tuning.gradient_registry import forgotten_gradients
 from tests.models.fit_helpers import MODEL, SHORT, make_period
 
 
