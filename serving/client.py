@@ -10,6 +10,7 @@ answers quickly and its logging can be silenced.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import warnings
@@ -60,7 +61,9 @@ def recommend(
     Args:
         stub_or_target: `PredictionServiceStub`, or `host:port` to connect to
             for this one call.
-        history: item ids, oldest first; unknown ids are skipped.
+        history: item ids, oldest first; unknown ids are skipped. Bytes that
+            are no UTF-8 stand in texts as answers have them
+            (surrogateescape).
         exclude: further item ids that must not come out.
         k: how many items.
         keep_seen: whether items of the history may come out, too.
@@ -73,6 +76,7 @@ def recommend(
 
     Raises:
         grpc.RpcError: the server cannot be reached or refuses the request.
+        TypeError: ids are no texts, or one text stands for all of them.
     """
     import tensorflow as tf
     from tensorflow_serving.apis import (
@@ -97,12 +101,14 @@ def recommend(
     request.model_spec.signature_name = SIGNATURE
     if version is not None:
         request.model_spec.version.value = version
-    excluded = exclude if keep_seen else [*history, *exclude]
-    for name, ids in (("history", history), ("exclude", excluded)):
+    asked, excluded = _raw("history", history), _raw("exclude", exclude)
+    if not keep_seen:
+        excluded = [*asked, *excluded]
+    for name, ids in (("history", asked), ("exclude", excluded)):
         # Joined with longer requests, TF Serving fills this one up with its
         # first element: that must be "", which means nothing.
         request.inputs[name].CopyFrom(
-            tf.make_tensor_proto([["", *ids]], tf.string)
+            tf.make_tensor_proto([[b"", *ids]], tf.string)
         )
     request.inputs["k"].CopyFrom(tf.make_tensor_proto([k], tf.int32))
     outputs = stub_or_target.Predict(request, timeout=timeout).outputs
@@ -113,6 +119,27 @@ def recommend(
         for item_id, score in zip(item_ids, scores, strict=True)
         if item_id
     ]
+
+
+def _raw(name: str, ids: Sequence[str]) -> list[bytes]:
+    """Item ids as the bytes that the model knows."""
+    if isinstance(ids, (str, bytes)):
+        raise TypeError(
+            f"`{name}` must be a list of item ids, found the text {ids!r}, "
+            f"which would be asked letter by letter. Fix: [{ids!r}]."
+        )
+    return [_id_bytes(name, item_id) for item_id in ids]
+
+
+def _id_bytes(name: str, item_id: Any) -> bytes:
+    if isinstance(item_id, bytes):
+        return item_id
+    if isinstance(item_id, str):
+        return item_id.encode("utf-8", "surrogateescape")
+    raise TypeError(
+        f"`{name}` must hold item ids as texts, found "
+        f"{type(item_id).__name__}: {item_id!r}. Fix: str({item_id!r})."
+    )
 
 
 def explain(error: grpc.RpcError, target: str) -> str:
@@ -224,6 +251,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except grpc.RpcError as error:
         print(f"error: {explain(error, flags.target)}", file=sys.stderr)
         return 1
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Ids that are no UTF-8 leave as the bytes they are.
+        sys.stdout.reconfigure(errors="surrogateescape")
     print(format_table(recommendations))
     return 0
 

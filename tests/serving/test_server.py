@@ -1,3 +1,4 @@
+import io
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ from tensorflow_serving.apis import (
     classification_pb2,
     get_model_status_pb2,
     model_service_pb2_grpc,
+    predict_pb2,
     prediction_service_pb2_grpc,
 )
 
@@ -136,6 +138,61 @@ def test_client_answers_as_serving_default_of_a_filtering_model(
     expected, _ = catalogue.expected(history, history[:1])
     assert [r.item_id.encode() for r in kept] == expected
     assert set(expected) & set(history)
+
+
+class _Asked:
+    """A stub that keeps what it is asked."""
+
+    def Predict(self, request, timeout):  # noqa: N802
+        self.inputs = {
+            name: list(tensor.string_val)
+            for name, tensor in request.inputs.items()
+        }
+        answer = predict_pb2.PredictResponse()
+        for name, values in (
+            ("item_ids", [[b"\xff\xfe"]]),
+            ("scores", [[1.0]]),
+        ):
+            answer.outputs[name].CopyFrom(tf.make_tensor_proto(values))
+        return answer
+
+
+def test_client_asks_with_the_ids_that_it_was_answered():
+    """Ids are bytes; those that are no UTF-8 come back as they went out."""
+    asked = _Asked()
+    (found,) = client.recommend(asked, ["é", b"x"])
+    assert asked.inputs == {
+        "history": [b"", "é".encode(), b"x"],
+        "exclude": [b"", "é".encode(), b"x"],
+        "k": [],
+    }
+    client.recommend(asked, [found.item_id], ["a"])
+    assert asked.inputs["history"] == [b"", b"\xff\xfe"]
+    assert asked.inputs["exclude"] == [b"", b"\xff\xfe", b"a"]
+
+
+def test_client_prints_ids_that_are_no_utf8(monkeypatch):
+    found = [client.Recommendation("\udcff", 1.0)]
+    printed = io.TextIOWrapper(io.BytesIO(), "utf-8")
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", printed)
+        patched.setattr(client, "recommend", lambda *a, **k: found)
+        assert client.main(["--history=a"]) == 0
+    printed.flush()
+    assert b"1  \xff " in printed.buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "ids", "message"),
+    [
+        ("history", "ab", r"`history` .*list.*'ab'.*letter.*Fix: \['ab'\]"),
+        ("exclude", "ab", "`exclude` .*list"),
+        ("history", ["a", 7], r"`history` .*int: 7\. Fix: str\(7\)"),
+    ],
+)
+def test_client_refuses_what_are_no_ids(name, ids, message):
+    with pytest.raises(TypeError, match=message):
+        client.recommend(_Asked(), **{"history": [], name: ids})
 
 
 @pytest.mark.parametrize(
