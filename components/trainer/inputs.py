@@ -123,7 +123,13 @@ def digest(*parts: str | Sequences | BipartiteAdjacency | Queries) -> str:
             sha.update(part.encode())
             continue
         if isinstance(part, Sequences):
-            arrays = [part.items, part.offsets, part.users]
+            # the table also has items that no newest event names
+            arrays = [
+                part.items,
+                part.offsets,
+                part.users,
+                np.array(part.num_items),
+            ]
         elif isinstance(part, Queries):
             arrays = [
                 part.histories,
@@ -132,7 +138,8 @@ def digest(*parts: str | Sequences | BipartiteAdjacency | Queries) -> str:
                 part.seen_items,
             ]
         else:
-            arrays = [part.edges, *(part.neighbors or ())]
+            users = np.array(part.num_users)
+            arrays = [part.edges, users, *(part.neighbors or ())]
         for array in arrays:
             sha.update(str((array.shape, array.dtype)).encode())
             sha.update(np.ascontiguousarray(array).tobytes())

@@ -14,6 +14,7 @@ from components.trainer.inputs import (
     popular_rows,
     validation_queries,
 )
+from models.graph.propagation import BipartiteAdjacency
 
 # Catalogue of train: items 1 to 4; 5 and 6 come in the validation period;
 # 0 is unknown before the test cut. The bars are the two cuts.
@@ -120,3 +121,15 @@ def test_digest_changes_with_settings_and_data():
     names = {digest("x", one), digest("y", one), digest("x", two)}
     assert len(names) == 3
     assert digest("x", one) == digest("x", one)
+
+
+def test_digest_changes_with_the_sizes_of_the_tables():
+    """An item that only an old event names is a row of the table as well."""
+    one = fit_sequences(_histories(), SPLIT, TRAIN, 10, 4)
+    more = dataclasses.replace(one, num_items=5)
+    assert digest("x", one) != digest("x", more)
+    edges = np.array([[0, 0], [1, 1]])
+    weights = np.ones(2, np.float32)
+    graphs = [BipartiteAdjacency(edges, weights, n, 2) for n in (2, 2, 3)]
+    first, again, larger = (digest("x", graph) for graph in graphs)
+    assert first == again != larger
