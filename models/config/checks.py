@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 def one_of(name: str, value: str, *allowed: str) -> None:
     """Raises ValueError unless `value` is one of `allowed`."""
@@ -20,12 +22,22 @@ def between(name: str, value: float, low: float, high: float) -> None:
 
 
 def at_least(name: str, value: float, low: float) -> None:
-    """Raises ValueError unless value >= low."""
+    """Raises ValueError unless value >= low and finite."""
     if not value >= low:
         raise ValueError(f"`{name}` must be at least {low}, found {value}.")
+    _finite(name, value)
 
 
 def positive(name: str, value: float) -> None:
-    """Raises ValueError unless value > 0."""
+    """Raises ValueError unless value > 0 and finite."""
     if not value > 0:
         raise ValueError(f"`{name}` must be positive, found {value}.")
+    _finite(name, value)
+
+
+def _finite(name: str, value: float) -> None:
+    if math.isinf(value):
+        raise ValueError(
+            f"`{name}` must be a finite number, found {value}. Fix: a large "
+            "one, such as 1.0e+9."
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from models.config.alignment import AlignmentConfig
-from models.config.checks import at_least, one_of
+from models.config.checks import at_least, one_of, positive
 from models.config.graph import GraphTowerConfig
 from models.config.losses import LocalLossConfig
 from models.config.sequential import SequentialConfig
@@ -43,6 +43,8 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         at_least("embedding_dim", self.embedding_dim, 1)
+        # 0 is no start: every score and every gradient would stay 0
+        positive("init_stddev", self.init_stddev)
         if self.embedding_dim % self.sequential.num_heads:
             raise ValueError(
                 f"`embedding_dim` {self.embedding_dim} must be a multiple of "

@@ -264,6 +264,9 @@ def test_unknown_key_names_file_line_and_nearest_key(tmp_path):
         ("training.warmup_patience=2", "can never end a warm-up of at most 2"),
         ("training.learning_rate_decay=step", "none, cosine, linear"),
         ("training.graph_learning_rate=0", "must be positive"),
+        ("training.clip_norm=.inf", "`clip_norm` must be a finite number"),
+        ("model.alignment_weight=.inf", "must be a finite number, found inf"),
+        ("model.init_stddev=0", "`init_stddev` must be positive, found 0.0"),
         ("evaluation.thresholds=[{metric: hits}]", "ndcg_at_10, recall_at_10"),
         (
             "evaluation.thresholds=[{metric: mrr_at_10}]",
