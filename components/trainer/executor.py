@@ -16,13 +16,13 @@ from components.artifact_files import TRAINING_FILE
 from components.periods import FIT_PERIODS, TRAIN, TRAIN_VALIDATION
 from components.trainer.config import TrainerConfig
 from components.trainer.devices import set_up_devices
-from components.trainer.hyperparameters import read_search
+from components.trainer.hyperparameters import read_search, with_best
 from components.trainer.inputs import digest, popular_rows
 from components.trainer.read_artifacts import read_inputs
 from components.trainer.served import served
 from models.config import TrainingConfig
 from models.fitting.fit import FitResult, Period, select_and_refit
-from models.settings import from_json, to_json, with_values
+from models.settings import from_json, to_json
 from serving import custom_ops
 from serving.export import export_saved_model
 
@@ -101,7 +101,7 @@ def _tuned(config: TrainerConfig, values: dict[str, Any]) -> TrainerConfig:
         "[trainer] from the Tuner: "
         + ", ".join(f"{name} {value}" for name, value in values.items())
     )
-    return with_values(config, values)
+    return with_best(config, values)
 
 
 def _report(line: str) -> None:

@@ -9,6 +9,10 @@ from typing import Any
 
 from tfx.dsl.io import fileio
 
+from components.trainer.config import TrainerConfig
+from models.config.together import check_together
+from models.settings import with_values
+
 FILE = "best_hyperparameters.txt"
 
 
@@ -46,3 +50,33 @@ def read_search(uri: str) -> dict[str, Any]:
             "found other hyperparameters."
         )
     return content
+
+
+def with_best(
+    config: TrainerConfig, values: Mapping[str, Any]
+) -> TrainerConfig:
+    """The settings with the best values of a Tuner in their place.
+
+    A stage may have `settings` for its own trials, which the configuration
+    does not have, so that what was fine there may exclude each other here.
+
+    Args:
+        config: as the configuration says.
+        values: of `read_search`.
+
+    Raises:
+        ValueError: they do not go together; the message names the fix.
+    """
+    try:
+        best = with_values(config, values)
+        # a missing one is found with the graph, which is read later
+        check_together(best.model, best.training, has_neighbors=True)
+    except ValueError as error:
+        found = ", ".join(f"{name} {value}" for name, value in values.items())
+        raise ValueError(
+            f"The best values of `tuning` ({found}) do not go together with "
+            f"the configuration: {error} Fix: what the trials needed in "
+            "`settings` of their stage belongs into `model` and `training` "
+            "themselves, or leave these values out of its `space`."
+        ) from error
+    return best

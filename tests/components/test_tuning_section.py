@@ -5,11 +5,14 @@ import json
 import pytest
 
 from components.ranking_evaluator.report import tuning_section
+from components.trainer.config import TrainerConfig
 from components.trainer.hyperparameters import (
     FILE,
     read_search,
+    with_best,
     write_search,
 )
+from models.config import ModelConfig, TrainingConfig
 
 
 def trial(number, value, state="complete", **parameters):
@@ -82,3 +85,22 @@ def test_other_hyperparameters_are_refused(tmp_path):
     (tmp_path / FILE).write_text(json.dumps({"space": [], "values": {}}))
     with pytest.raises(ValueError, match="this project's Tuner"):
         read_search(str(tmp_path))
+
+
+def test_best_values_that_only_a_stage_s_settings_made_possible():
+    """No warm-up: the graph beside the tower would be zeros, in silence."""
+    model, training = ModelConfig(), TrainingConfig(warmup_epochs=0)
+    config = TrainerConfig(model=model, training=training)
+    values = {"model.warm_graph_weight": 0.5, "training.batch_size": 64}
+    with pytest.raises(ValueError) as error:
+        with_best(config, values)
+    for words in (
+        "model.warm_graph_weight 0.5, training.batch_size 64",
+        "there is no warm-up",
+        "`settings` of their stage",
+    ):
+        assert words in str(error.value)
+    del values["model.warm_graph_weight"]
+    assert with_best(config, values).training.batch_size == 64
+    with pytest.raises(ValueError, match=r"of `tuning`.*num_heads` 3"):
+        with_best(config, {"model.sequential.num_heads": 3})
