@@ -151,7 +151,7 @@ class PipelineConfig:
             tried = [
                 ("space", name, value)
                 for name, parameter in stage.space.items()
-                for value in parameter.ends
+                for value in parameter.samples
             ]
             tried += [("settings", *item) for item in stage.settings.items()]
             for group, name, value in tried:

@@ -34,8 +34,8 @@ class ParameterConfig:
     """Values that a setting may take: some of a list, or a range.
 
     `choices` lists them. Otherwise they lie from `low` to `high`, both
-    included: whole numbers where both are, `step` apart where that is given,
-    by their logarithm with `log`.
+    included: whole numbers where both are and `step` is no fraction, `step`
+    apart where that is given, by their logarithm with `log`.
     """
 
     choices: tuple[Any, ...] = ()
@@ -68,12 +68,15 @@ class ParameterConfig:
     @property
     def is_whole(self) -> bool:
         """Whether the values of a range are whole numbers."""
-        return isinstance(self.low, int) and isinstance(self.high, int)
+        numbers = (self.low, self.high, 1 if self.step is None else self.step)
+        return all(isinstance(number, int) for number in numbers)
 
     @property
-    def ends(self) -> tuple[Any, ...]:
-        """The values to try a setting with."""
-        return self.choices or (self.low, self.high)
+    def samples(self) -> tuple[Any, ...]:
+        """The values to try a setting with: one at least of each type."""
+        if self.choices or self.low is None or self.step is None:
+            return self.choices or (self.low, self.high)
+        return self.low, self.low + self.step, self.high
 
     def holds(self, value: Any) -> bool:
         """Whether a value may be taken."""

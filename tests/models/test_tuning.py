@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import optuna
 import pytest
 
@@ -17,6 +18,7 @@ from models.tuning.config import (
 )
 from models.tuning.study import Search
 from models.tuning.trials import COMPLETE, FAILED, PRUNED
+from models.tuning.watch import suggest
 from tests.models.fit_helpers import MODEL, SHORT, make_period
 
 DROPOUT, RATE = "model.sequential.dropout", "training.learning_rate"
@@ -283,6 +285,23 @@ def test_what_a_parameter_holds():
     whole = ParameterConfig(low=1, high=4)
     assert whole.holds(4) and not whole.holds(2.5) and not whole.holds(True)
     assert ParameterConfig(choices=(None, "a")).holds(None)
+
+
+def test_a_step_that_is_a_fraction_makes_no_whole_numbers():
+    """From 0 to 1 in tenths: neither two values nor an error of Optuna."""
+    tenths = ParameterConfig(low=0, high=1, step=0.1)
+    assert tenths.holds(0.3) and not tenths.holds(0.35)
+    study = optuna.create_study(
+        sampler=optuna.samplers.TPESampler(seed=0, n_startup_trials=99)
+    )
+    found = {suggest(study.ask(), "x", tenths) for _ in range(60)}
+    np.testing.assert_allclose(sorted(found), np.arange(11) / 10, atol=1e-9)
+    halves = ParameterConfig(low=1, high=4, step=1.5)
+    assert {suggest(study.ask(), "y", halves) for _ in range(30)} == {
+        1.0,
+        2.5,
+        4.0,
+    }
 
 
 @pytest.mark.parametrize("seed", [-1, 42_950])

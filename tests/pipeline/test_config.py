@@ -181,6 +181,7 @@ def test_a_run_trains_on_one_machine():
             "mean `dropout`|mean `model.sequential.dropout`",
         ),
         ("training.batch_size: {low: 0.5, high: 2.5}", "must be int"),
+        ("training.patience: {low: 1, high: 4, step: 0.5}", "must be int"),
         ("split.quantile: {low: 0.5, high: 0.9}", "cannot be tuned"),
         ("training.seed: {low: 0, high: 9}", "luck"),
     ],
