@@ -8,12 +8,14 @@ faster.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_gnn as tfgnn
+from tensorflow.python.framework import config as tf_framework_config
 
 
 class ItemNeighbors(NamedTuple):
@@ -90,22 +92,23 @@ class BipartiteAdjacency:
             dropout: share of the edges left out; the others are scaled up.
             seed: [2] int32 of the step; None keeps all edges.
         """
-        values = tf.constant(self._weights)
-        if dropout and seed is not None:
-            values = tf.nn.experimental.stateless_dropout(
-                values, rate=dropout, seed=seed
+        with _repeatable():
+            values = tf.constant(self._weights)
+            if dropout and seed is not None:
+                values = tf.nn.experimental.stateless_dropout(
+                    values, rate=dropout, seed=seed
+                )
+            back = self._back
+            return Propagation(
+                tf.SparseTensor(
+                    self.edges, values, [self.num_users, self.num_items]
+                ),
+                tf.SparseTensor(
+                    self.edges[back][:, ::-1],
+                    tf.gather(values, back),
+                    [self.num_items, self.num_users],
+                ),
             )
-        back = self._back
-        return Propagation(
-            tf.SparseTensor(
-                self.edges, values, [self.num_users, self.num_items]
-            ),
-            tf.SparseTensor(
-                self.edges[back][:, ::-1],
-                tf.gather(values, back),
-                [self.num_items, self.num_users],
-            ),
-        )
 
 
 class Propagation(NamedTuple):
@@ -220,4 +223,18 @@ def _multiply(
 
 
 def _times(matrix: tf.SparseTensor, vectors: tf.Tensor) -> tf.Tensor:
-    return tf.sparse.sparse_dense_matmul(matrix, vectors)
+    with _repeatable():
+        return tf.sparse.sparse_dense_matmul(matrix, vectors)
+
+
+def _repeatable() -> contextlib.AbstractContextManager[Any]:
+    """Where products run that must round the same way every time.
+
+    TensorFlow's kernel for GPUs adds in any order, and refuses to run where
+    `enable_op_determinism` asks for one; the one for CPUs is repeatable. There
+    is no public way to ask (TensorFlow 2.16).
+    """
+    needed = tf_framework_config.is_op_determinism_enabled()
+    if needed and tf.config.list_physical_devices("GPU"):
+        return tf.device("/CPU:0")
+    return contextlib.nullcontext()

@@ -5,6 +5,7 @@ import pytest
 import scipy.sparse as sp
 import tensorflow as tf
 import tensorflow_gnn as tfgnn
+from tensorflow.python.framework import config as tf_framework_config
 
 from models.config import GraphTowerConfig
 from models.graph.lightgcn import LightGCN
@@ -209,3 +210,36 @@ def test_another_catalogue_is_refused():
             0.5,
             seed=2,
         )
+
+
+@pytest.mark.parametrize("repeatable", [True, False])
+def test_beside_a_gpu_repeatable_products_are_the_cpu_s(
+    monkeypatch, repeatable
+):
+    """TensorFlow's kernel for GPUs refuses them, at the first step."""
+    monkeypatch.setattr(
+        tf_framework_config, "is_op_determinism_enabled", lambda: repeatable
+    )
+    monkeypatch.setattr(
+        tf.config, "list_physical_devices", lambda kind: ["a GPU"]
+    )
+    tower, _ = _tower(2)
+    expected = tower.propagate().users
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            users, items = tower.propagate()
+            length = tf.nn.l2_loss(users) + tf.nn.l2_loss(items)
+        folded = tower.fold_in().items
+        return users, tape.gradient(length, tower.users), folded
+
+    graph = step.get_concrete_function().graph
+    products = [
+        operation.device
+        for operation in graph.get_operations()
+        if operation.type == "SparseTensorDenseMatMul"
+    ]
+    # 4 forward and 4 back, and 4 of the layers that are folded in
+    assert products == ["/device:CPU:0" if repeatable else ""] * 12
+    np.testing.assert_array_equal(step()[0], expected)
