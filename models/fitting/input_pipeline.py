@@ -144,7 +144,8 @@ def batches_by_length(
         epoch: of the fit.
 
     Returns:
-        The same numbers in another arrangement, -1 still in the last batch.
+        The same numbers in another arrangement; the batch with -1, if any,
+        may be any of them.
     """
     num_batches, batch_size = order.shape
     flat = order.reshape(-1)

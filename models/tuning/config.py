@@ -155,8 +155,9 @@ class StageConfig:
 class PrunerConfig:
     """Stops trials that are worse than the median of those before.
 
-    A trial is looked at after `epochs` validated epochs and later, compared
-    with the best values that at least `trials` others had by then.
+    A trial is looked at after `epochs` validated epochs and later, once
+    `trials` others are complete: its best value so far is compared with what
+    those of them that got as far, which may be few, had in that epoch.
     """
 
     epochs: int = 10
