@@ -15,6 +15,8 @@ TOP = 100
 # What chance alone does is drawn so often, always from the same seed.
 _DRAWS = 10
 _SEED = 0
+# NumPy deals no more events than this exactly.
+_MOST_DEALT = 10**9 - 1
 
 
 def period_numbers(counts: Counts, items: Items, period: int) -> dict[str, Any]:
@@ -128,9 +130,15 @@ def _by_chance(before: np.ndarray, after: np.ndarray) -> dict[str, float]:
     """Two samples of one distribution differ as well: by so much."""
     generator = np.random.default_rng(_SEED)
     pooled = before + after
+    size, total = before.sum(), pooled.sum()
     draws = []
     for _ in range(_DRAWS):
-        drawn = generator.multivariate_hypergeometric(pooled, before.sum())
+        if total <= _MOST_DEALT:
+            drawn = generator.multivariate_hypergeometric(pooled, size)
+        else:
+            # Each event for itself: of so many the first period gets its
+            # number all the same, to a thousandth or so.
+            drawn = generator.binomial(pooled, size / total)
         draws.append(_distances(drawn, pooled - drawn))
     total_variation, l_infinity = np.mean(draws, axis=0)
     return {

@@ -349,6 +349,24 @@ def test_chance_is_what_two_samples_of_one_distribution_differ_by():
     assert moved["total_variation"] > 1.5 * chance["total_variation"]
 
 
+def test_chance_is_drawn_for_more_events_than_numpy_deals(monkeypatch):
+    """`Generator.multivariate_hypergeometric` takes fewer than 10**9."""
+    before, after = np.full(50, 30_000_000), np.full(50, 10_000_000)
+    found = numbers.popularity_shift(before, after)["by_chance"]
+    # By hand: of a share p each period's estimate has the variance
+    # p (1 - p) / events, and E|x| of a normal x is sd * sqrt(2 / pi).
+    spread = np.sqrt(0.02 * 0.98 * (1 / before.sum() + 1 / after.sum()))
+    expected = 50 * spread * np.sqrt(2 / np.pi) / 2
+    assert found["total_variation"] == pytest.approx(expected, rel=0.1)
+    # Where both can be drawn they say the same.
+    generator = np.random.default_rng(1)
+    before, after = generator.integers(1, 500, (2, 400))
+    dealt = numbers.popularity_shift(before, after)["by_chance"]
+    monkeypatch.setattr(numbers, "_MOST_DEALT", 0)
+    drawn = numbers.popularity_shift(before, after)["by_chance"]
+    assert drawn == pytest.approx(dealt, rel=0.05)
+
+
 @given(st.lists(st.integers(0, 2**50), min_size=1, max_size=50))
 def test_rounded_gaps_are_close_and_exact_where_small(gaps):
     exact = np.array(gaps)
