@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import apache_beam as beam
 import numpy as np
@@ -24,32 +24,53 @@ class CountTimestamps(beam.CombineFn):
     """Counts each timestamp; memory grows with the distinct ones only.
 
     Elements are one-element tuples of an int64 array [n], as TFT hands a
-    batch to a PTransform.
+    batch to a PTransform. An accumulator holds counts of some of the batches
+    each, every one at least twice as long as the next: were each batch added
+    to one table of all, the time would grow with the square of the batches.
     """
 
-    def create_accumulator(self) -> Counts:
-        return np.empty(0, np.int64), np.empty(0, np.int64)
+    def create_accumulator(self) -> list[Counts]:
+        return []
 
     def add_input(
-        self, accumulator: Counts, element: tuple[np.ndarray]
-    ) -> Counts:
+        self, accumulator: list[Counts], element: tuple[np.ndarray]
+    ) -> list[Counts]:
         (timestamps,) = element
         batch = np.unique(
             np.asarray(timestamps, np.int64).reshape(-1), return_counts=True
         )
-        return self.merge_accumulators([accumulator, batch])
+        return _halving([*accumulator, batch])
 
-    def merge_accumulators(self, accumulators: Iterable[Counts]) -> Counts:
-        parts = list(accumulators)
-        values, positions = np.unique(
-            np.concatenate([values for values, _ in parts]), return_inverse=True
-        )
-        totals = np.zeros(len(values), np.int64)
-        np.add.at(totals, positions, np.concatenate([n for _, n in parts]))
-        return values, totals
+    def merge_accumulators(
+        self, accumulators: Iterable[list[Counts]]
+    ) -> list[Counts]:
+        parts = [part for parts in accumulators for part in parts]
+        return _halving(sorted(parts, key=lambda part: -len(part[0])))
 
-    def extract_output(self, accumulator: Counts) -> Counts:
-        return accumulator
+    def extract_output(self, accumulator: list[Counts]) -> Counts:
+        return _sum(accumulator)
+
+
+def _halving(parts: list[Counts]) -> list[Counts]:
+    """Adds up neighbours until each is twice as long as the next."""
+    result: list[Counts] = []
+    for part in parts:
+        result.append(part)
+        while len(result) > 1 and len(result[-2][0]) < 2 * len(result[-1][0]):
+            result[-2:] = [_sum(result[-2:])]
+    return result
+
+
+def _sum(parts: Sequence[Counts]) -> Counts:
+    """Counts of all parts together; of none no timestamp."""
+    empty = np.empty(0, np.int64)
+    values = np.concatenate([empty, *(values for values, _ in parts)])
+    counts = np.concatenate([empty, *(counts for _, counts in parts)])
+    order = np.argsort(values, kind="stable")  # fast: a few ascending runs
+    values, counts = values[order], counts[order]
+    first = np.append(True, values[1:] != values[:-1])[: len(values)]
+    starts = np.flatnonzero(first)
+    return values[starts], np.add.reduceat(counts, starts)
 
 
 def quantile_of_counts(

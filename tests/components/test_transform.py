@@ -1,5 +1,6 @@
 import dataclasses
 import datetime
+import itertools
 
 import numpy as np
 import pandas as pd
@@ -184,9 +185,34 @@ def test_counts_do_not_depend_on_how_batches_are_merged():
     assert values.dtype == np.int64
 
 
+def test_counting_takes_time_in_proportion_to_the_batches(monkeypatch):
+    """With every batch added to a table of all it grew with their square."""
+    sizes = []
+    add_up = analyzers._sum
+
+    def noted(parts):
+        sizes.append(sum(len(values) for values, _ in parts))
+        return add_up(parts)
+
+    monkeypatch.setattr(analyzers, "_sum", noted)
+    events = T0 + np.random.default_rng(0).permutation(256 * 50)
+    count = CountTimestamps()
+    accumulator = count.create_accumulator()
+    for batch in np.split(events, 256):
+        accumulator = count.add_input(accumulator, (batch,))
+        lengths = [len(values) for values, _ in accumulator]
+        assert all(a >= 2 * b for a, b in itertools.pairwise(lengths))
+    values, counts = count.extract_output(accumulator)
+    np.testing.assert_array_equal(values, np.sort(events))
+    assert (counts == 1).all()
+    # log2(256) times each event, and once more at the end.
+    assert sum(sizes) <= 9 * len(events)
+
+
 def test_no_events_to_take_a_cut_from():
     cut = Cut("test", "user with at least 3 events", quantile=0.8)
-    nothing = CountTimestamps().create_accumulator()
+    count = CountTimestamps()
+    nothing = count.extract_output(count.create_accumulator())
     with pytest.raises(ValueError, match="test cut.*at least 3 events"):
         analyzers.cut_of_counts(nothing, cut)
 
