@@ -19,6 +19,7 @@ from pipeline.beam_config import BATCH_SCORING
 from pipeline.config import PipelineConfig, load_config
 from pipeline.paths import RunPaths, add_config_arguments
 from serving import version_folders
+from serving.argument_types import positive
 
 
 class NothingThereError(Exception):
@@ -34,13 +35,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_config_arguments(parser)
     add = parser.add_argument
     add("--output", required=True, help="folder of the Parquet files")
-    add("--k", type=int, default=100, help="items per user")
+    add("--k", type=positive, default=100, help="items per user")
     add("--model", help="folder of a version, instead of the newest pushed")
     add("--histories", help="pattern of files, instead of the newest run's")
-    add("--batch-size", type=int, default=512, help="users per call")
+    add("--batch-size", type=positive, default=512, help="users per call")
     arguments = parser.parse_args(argv)
-    if arguments.k < 1 or arguments.batch_size < 1:
-        parser.error("--k and --batch-size must be at least 1")
     console.quiet()
     try:
         config = load_config(arguments.config, arguments.overrides)

@@ -13,7 +13,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from components.batch_scoring.shards import Job, output_of, write_shard
 from components.beam_flush import flush_when_full_only
 from components.file_digests import files_digest
-from serving import custom_ops
+from serving import custom_ops, version_folders
 from serving.signatures import RECOMMEND
 
 # Of the histories' digest, for people who compare two in a message.
@@ -83,7 +83,8 @@ def score(
         beam_arguments: Beam's own, such as --runner=FlinkRunner.
 
     Raises:
-        FileNotFoundError: no file fits the pattern.
+        FileNotFoundError: no file fits the pattern, or there is no model.
+        ValueError: two files have the same name, in different folders.
         JobError: `output` holds the shards of another job: another model,
             other settings, or other or newer files of histories.
         MissingOpsError: the model needs a package that is missing.
@@ -99,6 +100,8 @@ def score(
     found = [file.path for file in files]
     if not found:
         raise FileNotFoundError(f"No file of histories fits {pattern}.")
+    _check_names(found, output)
+    _check_model(job.model)
     folder, _ = FileSystems.split(pattern)
     job.claim(output, files_digest(files, folder)[:_DIGITS])
     todo = [s for s in found if not FileSystems.exists(output_of(s, output))]
@@ -107,3 +110,28 @@ def score(
         with beam.Pipeline(options=options) as pipeline:
             write_shards(pipeline, todo, output, job)
     return Progress(len(found), len(found) - len(todo))
+
+
+def _check_names(files: Sequence[str], output: str) -> None:
+    """Raises ValueError where one result would take the place of another."""
+    sources: dict[str, str] = {}
+    for file in files:
+        other = sources.setdefault(output_of(file, output), file)
+        if other != file:
+            raise ValueError(
+                f"{other} and {file} have the same name, so their rankings "
+                f"would be one file in {output}. Fix: score the folders one "
+                "by one, each with an output of its own."
+            )
+
+
+def _check_model(folder: str) -> None:
+    """Raises FileNotFoundError before a folder is claimed for no model."""
+    if version_folders.is_complete(folder):
+        return
+    newest = version_folders.newest(folder)
+    example = f", such as {newest}" if newest else ""
+    raise FileNotFoundError(
+        f"There is no SavedModel in {folder}. Fix: give the folder of a "
+        f"version{example}."
+    )

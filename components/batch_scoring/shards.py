@@ -64,6 +64,9 @@ class Job:
         """
         path = FileSystems.join(output, JOB_FILE)
         content = {**dataclasses.asdict(self), "histories": histories}
+        # The answers are the same for any, and where memory was too small a
+        # job goes on with a smaller one.
+        del content["batch_size"]
         if FileSystems.exists(path):
             with FileSystems.open(path) as file:
                 found = json.loads(file.read())

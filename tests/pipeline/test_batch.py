@@ -123,6 +123,45 @@ def test_a_folder_holds_one_job(model, histories, tmp_path, capsys):
     assert "exclude_history" not in message
 
 
+def test_a_job_goes_on_with_smaller_batches(model, histories, tmp_path):
+    """As it must where the memory was too small for those it had."""
+    _, pattern = histories
+    assert _run(model, pattern, tmp_path, "--batch-size=9") == 0
+    done = sorted(tmp_path.glob("*.parquet"))
+    before = [pq.read_table(path).to_pydict() for path in done]
+    done[0].unlink()
+    assert _run(model, pattern, tmp_path, "--batch-size=2") == 0
+    after = [pq.read_table(path).to_pydict() for path in done]
+    for old, new in zip(before, after, strict=True):
+        assert new["user_id"] == old["user_id"]
+        assert new["item_ids"] == old["item_ids"]
+        for ours, theirs in zip(new["scores"], old["scores"], strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_a_folder_is_not_claimed_for_a_model_that_is_not_there(
+    model, histories, tmp_path, capsys
+):
+    _, pattern = histories
+    output = tmp_path / "out"
+    versions = model.parent
+    assert _run(versions, pattern, output) == 1
+    assert f"a version, such as {model}." in capsys.readouterr().err
+    assert not output.exists()
+    assert _run(model, pattern, output) == 0
+
+
+def test_files_of_the_same_name_are_not_taken_for_one(model, tmp_path, capsys):
+    for day in ("monday", "tuesday"):
+        (tmp_path / day).mkdir()
+        history_files.write(tmp_path / day / "data.gz", {day: [b"new"]})
+    output = tmp_path / "out"
+    assert _run(model, f"{tmp_path}/*/*.gz", output) == 1
+    message = capsys.readouterr().err
+    assert "monday/data.gz" in message and "tuesday/data.gz" in message
+    assert not output.exists()
+
+
 def test_yesterdays_rankings_are_not_taken_for_those_of_new_histories(
     model, histories, tmp_path, capsys
 ):
