@@ -27,7 +27,20 @@ from models.metrics import ranking as ranking_metrics
 COVERAGE_FOLDER = "coverage"
 
 
-# (target rule, seen setting) to rows of `rankings.SCHEMA`.
+def _large(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_list(kind):
+        return pa.list_(_large(kind.value_type))
+    return pa.large_string() if pa.types.is_string(kind) else kind
+
+
+# Rows are put into another order, for which Arrow puts all texts of a column
+# together; `string` can address 2 GiB of them, less than the top items of some
+# million targets.
+SCHEMA = pa.schema(
+    [pa.field(field.name, _large(field.type)) for field in rankings.SCHEMA]
+)
+
+# (target rule, seen setting) to rows of `SCHEMA`.
 Tables = Mapping[tuple[str, str], pa.Table]
 
 
@@ -48,7 +61,7 @@ def read_rankings(
     Raises:
         ValueError: rows are missing, too many or of other targets.
     """
-    rows = pa.concat_tables(rankings.read(output))
+    rows = pa.concat_tables(t.cast(SCHEMA) for t in rankings.read(output))
     tables = {}
     for rule, chosen in targets.items():
         for seen in ranking.SEEN_SETTINGS:
