@@ -36,7 +36,8 @@ class ComparedModel:
         directory: of the SavedModel.
         num_items: size of its catalogue.
         num_unknown_items: of these, those that this run's catalogue lacks.
-            Recommended they are misses, and its coverage counts them.
+            Recommended they are misses, and its coverage is of all items of
+            the universe and its own together.
         known_share: of the test users' events up to the cut, those whose
             items it knows.
         max_history: newest known items that it reads, None where not known.

@@ -13,6 +13,7 @@ from components.histories import Histories
 from components.ranking_evaluator import (
     baselines,
     blessing,
+    compared,
     comparisons,
     index_recall,
     measures,
@@ -71,7 +72,14 @@ def measure(
         histories, targets, universe, request.split, request.max_length, config
     )
     rankings |= _rankings_of(others, test, targets, request)
-    evaluation = _evaluation(histories, targets, universe, rankings, request)
+    evaluation = _evaluation(
+        histories,
+        targets,
+        universe,
+        rankings,
+        _more_items(others, universe),
+        request,
+    )
     evaluation["compared"] = {other.name: other.facts for other in others}
     evaluation["index"] = index_recall.measure(
         request.model_directory,
@@ -89,12 +97,18 @@ def _evaluation(
     targets: dict[str, Targets],
     universe: measures.Universe,
     rankings: dict[str, measures.Settings],
+    more_items: Mapping[str, int],
     request: Request,
 ) -> dict[str, Any]:
     """What metrics.json says of the rankings and of the data."""
     config, leaks = request.config, request.split.leaks_future
     metrics = {
-        name: measures.measure(settings, targets, len(universe.items), config)
+        name: measures.measure(
+            settings,
+            targets,
+            len(universe.items) + more_items.get(name, 0),
+            config,
+        )
         for name, settings in rankings.items()
     }
     summary = measures.summarize_splits(histories, request.split, config)
@@ -122,6 +136,22 @@ def _evaluation(
             leaks,
         ),
         "blessing": blessing.bless(metrics, config, leaks),
+    }
+
+
+def _more_items(
+    others: Sequence[ComparedModel], universe: measures.Universe
+) -> dict[str, int]:
+    """Items that a compared model knows beside the universe's, by its name.
+
+    It may recommend them, so its coverage is of both together.
+    """
+    items = frozenset(universe.items)
+    return {
+        other.name: len(
+            frozenset(compared.read_item_ids(other.directory)) - items
+        )
+        for other in others
     }
 
 

@@ -318,6 +318,35 @@ def test_what_is_served_is_compared_once_it_is_there(
     assert second["blessing"]["blessed"] is False
 
 
+@pytest.mark.parametrize(("universe", "size"), [("log", 6), ("catalogue", 5)])
+def test_a_model_may_know_more_items_than_there_are_now(
+    artifacts, tmp_path, universe, size
+):
+    """Items that have left the log are recommended, and all are covered."""
+    evaluator._save(tmp_path / "model" / "Format-Serving")
+    items = [b"a", b"b", b"c", b"d", b"e", b"x", b"y", b"z"]
+    old = tmp_path / "old"
+    save_other(old, b"".join(items), version_info={"fitted_until": 5})
+    evaluator._save(old, items=items)
+    config = dataclasses.replace(
+        evaluator.CONFIG,
+        cutoffs=(8,),
+        item_universe=universe,
+        baselines=(),
+        compare_with={"old": str(old)},
+        thresholds=(),
+    )
+    found = evaluator._execute(artifacts, tmp_path, config)
+    assert found["splits"]["items"]["universe"] == size
+    assert found["compared"]["old"]["num_unknown_items"] == 3
+    # a to e, x, y and z are all there is, and everybody gets all of them.
+    for rule in config.targets:
+        metrics = found["metrics"]
+        assert metrics["old"][rule]["kept"]["coverage_at_8"] == 1.0
+        own = metrics["model"][rule]["kept"]["coverage_at_8"]
+        assert own == pytest.approx(5 / size)
+
+
 def test_models_that_do_not_fit_are_refused(tmp_path):
     histories = histories_lib.parse_histories(
         [evaluator._serialized(u) for u in evaluator.USERS]

@@ -94,13 +94,16 @@ def histories():
 
 
 class StandIn(tf.Module):
-    """Recommends the newest item of the history, then e d c b a."""
+    """Recommends the newest item of the history, then the last item first.
 
-    def __init__(self, fault=""):
+    Of the catalogue that is e d c b a.
+    """
+
+    def __init__(self, fault="", items=CATALOGUE):
         super().__init__()
         self._fault = fault
-        self._items = tf.constant(CATALOGUE)
-        self._scores = tf.constant([1.0, 2.0, 3.0, 4.0, 5.0])
+        self._items = tf.constant(items)
+        self._scores = tf.range(1.0, len(items) + 1.0)
 
     @tf.function(
         input_signature=[
@@ -115,7 +118,7 @@ class StandIn(tf.Module):
         barred = self._items[:, tf.newaxis] == exclude[:, tf.newaxis]
         if self._fault != "excluded":
             scores = tf.where(tf.reduce_any(barred, 2), -np.inf, scores)
-        values, rows = tf.math.top_k(scores, tf.minimum(k, 5))
+        values, rows = tf.math.top_k(scores, tf.minimum(k, len(self._items)))
         ids = tf.where(np.inf == -values, "", tf.gather(self._items, rows))
         if self._fault == "nan":
             values = values * np.nan
@@ -131,8 +134,8 @@ class StandIn(tf.Module):
         return {"item_ids": ids, "scores": values}
 
 
-def _save(directory, fault=""):
-    module = StandIn(fault)
+def _save(directory, fault="", items=CATALOGUE):
+    module = StandIn(fault, items)
     tf.saved_model.save(
         module, str(directory), signatures={"recommend": module.recommend}
     )
