@@ -197,6 +197,8 @@ class EvaluationConfig:
                 value = getattr(threshold, key)
                 if value in allowed:
                     continue
+                if key == "baseline" and threshold.min_ratio_to_baseline <= 0:
+                    continue  # asked for by nothing
                 near = difflib.get_close_matches(value, allowed, n=1)
                 hint = f" Did you mean {near[0]}?" if near else ""
                 raise ValueError(

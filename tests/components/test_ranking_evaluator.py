@@ -389,6 +389,17 @@ def test_thresholds_on_what_is_not_measured_are_errors(threshold, message):
         EvaluationConfig(targets=("last",), thresholds=(threshold,))
 
 
+def test_a_minimum_alone_needs_no_baseline():
+    alone = ThresholdConfig(min_value=0.2, min_ratio_to_baseline=0.0)
+    config = EvaluationConfig(baselines=(), thresholds=(alone,))
+    metrics = {"model": {"last": {"kept": {"ndcg_at_10": 0.3}}}}
+    assert blessing.bless(metrics, config)["blessed"] is True
+    metrics["model"]["last"]["kept"]["ndcg_at_10"] = 0.1
+    assert blessing.bless(metrics, config)["blessed"] is False
+    with pytest.raises(ValueError, match="baseline.*'most_popular'"):
+        EvaluationConfig(baselines=(), thresholds=(ThresholdConfig(),))
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
