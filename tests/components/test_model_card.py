@@ -56,6 +56,8 @@ def test_the_card_has_the_numbers_of_the_evaluation(artifacts, tmp_path):
     for heading in headings:
         assert f"<h3>{heading}</h3>" in page
     assert "It is not blessed" in text and "FAILED" in text
+    # All there are; training takes the newest of each only.
+    assert "on 4 users, who have 12 events up to the test cut" in text
     kept = found["metrics"]["model"]["last"]["kept"]
     low, high = kept["intervals"]["ndcg_at_3"]
     cell = (

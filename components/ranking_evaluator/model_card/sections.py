@@ -136,10 +136,11 @@ def data(
             f"{dataset}: {ingest['rows']:,} rows, {ingest['used']:,} used, "
             f"{dropped:,} dropped by rules, {dead:,} unusable; "
             f"{ingest['users']:,} users, {ingest['items']:,} items. The model "
-            f"that is served has learned from "
-            f"{splits['train_validation']['rows']:,} events of "
-            f"{splits['train_validation']['users']:,} users (train and "
-            "validation)."
+            f"that is served was fitted on "
+            f"{splits['train_validation']['users']:,} users, who have "
+            f"{splits['train_validation']['rows']:,} events up to the test cut "
+            "(train and validation): on the newest of each, as many as its "
+            "settings take."
         ],
         ("Period", "First event", "Last event", "Users", "Events"),
         rows,
