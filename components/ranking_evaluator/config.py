@@ -7,6 +7,7 @@ import difflib
 import re
 
 from components.targets import DROPPED, FIRST, KEPT, LAST, RULES
+from serving.signatures import MAX_ANSWERS, MAX_ROWS
 
 RANDOM_ITEMS = "random"
 POPULAR_RANDOM = "popular_random"
@@ -144,6 +145,7 @@ class EvaluationConfig:
         for name in ("batch_size", "bootstrap_samples"):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be at least 1.")
+        self._check_batch_size()
         if self.seed < 0:  # NumPy knows no such seed
             raise ValueError(f"`seed` must be at least 0, found {self.seed}.")
         self._check_thresholds()
@@ -162,6 +164,16 @@ class EvaluationConfig:
     def rivals(self) -> tuple[str, ...]:
         """What the model is compared with: baselines, then other models."""
         return (*self.baselines, *self.compare_with)
+
+    def _check_batch_size(self) -> None:
+        # the exported model refuses larger requests, after the training
+        most = min(MAX_ROWS, MAX_ANSWERS // max(self.cutoffs))
+        if self.batch_size > most:
+            raise ValueError(
+                f"`batch_size` may be at most {most} with a cutoff of "
+                f"{max(self.cutoffs)}: the exported model refuses larger "
+                f"requests. Found {self.batch_size}."
+            )
 
     def _check_rivals(self) -> None:
         known = ", ".join(BASELINES)

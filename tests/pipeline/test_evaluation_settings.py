@@ -44,6 +44,8 @@ def test_a_threshold_must_not_ask_for_a_baseline_that_does_not_run():
         ("evaluation.item_knn.weighting=jaccard", "evaluation.item_knn"),
         ("evaluation.most_popular_recent.days=-1", "most_popular_recent"),
         ("evaluation.compare_with={pure_svd: x}", "evaluation"),
+        # the exported model answers no request for so many
+        ("evaluation.batch_size=65537", "at most 65536 with a cutoff of 100"),
     ],
 )
 def test_settings_out_of_range_name_their_key(override, words):
