@@ -119,11 +119,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
-    print(
-        f"--model_name {config.serving.model_name} "
-        f"--model_base_path {shlex.quote(str(paths.serving))}"
-    )
+    print(serving_flags(config))
     return 0
+
+
+def serving_flags(config: PipelineConfig) -> str:
+    """Which models serving.server serves, as a shell reads it."""
+    return (
+        f"--model_name {config.serving.model_name} "
+        f"--model_base_path {shlex.quote(str(RunPaths.of(config).serving))}"
+    )
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -25,13 +26,15 @@ from typing import Any
 from models.settings import SettingsError
 from pipeline import console, doctor, parent
 from pipeline.config import REPOSITORY, PipelineConfig, load_config
-from pipeline.paths import RunPaths, add_config_arguments
+from pipeline.paths import RunPaths, add_config_arguments, serving_flags
 from pipeline.summary import SummaryError, read_summary
 from pipeline.summary_table import format_summary
 from serving import custom_ops, id_rows
 
 _DSL_FILE = REPOSITORY / "pipeline" / "local_runner.py"
 _DEMO_LOGS = REPOSITORY / "data" / "demo"
+# The Makefile takes SET apart at blanks, expands $ and quotes with '.
+_NOT_FOR_MAKE = re.compile(r"[\s$']")
 
 
 class StageError(RuntimeError):
@@ -176,11 +179,19 @@ def show_results(config: PipelineConfig, arguments: argparse.Namespace) -> None:
     print(f"Report:   {_short(summary['report'])}")
     print(f"Summary:  {_short(str(RunPaths.of(config).summary))}")
     if summary["pushed_model"]:
-        print(f"Try it:   {_serve_command(arguments)}")
+        print(f"Try it:   {_serve_command(config, arguments)}")
         print(f"          {_client_command(config, summary)}")
 
 
-def _serve_command(arguments: argparse.Namespace) -> str:
+def _serve_command(
+    config: PipelineConfig, arguments: argparse.Namespace
+) -> str:
+    """`make serve`, or what it calls where make would change the settings."""
+    if any(map(_NOT_FOR_MAKE.search, arguments.overrides)):
+        return (
+            f".venv/bin/python -m serving.server {serving_flags(config)} "
+            "--port 8500 --rest_api_port 8501"
+        )
     command = "make serve"
     if Path(arguments.config).resolve() != (
         REPOSITORY / "pipeline" / "configs" / "demo.yaml"

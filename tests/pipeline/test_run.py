@@ -11,6 +11,7 @@ import pytest
 from pipeline import paths, run
 from pipeline.config import REPOSITORY, load_config
 from serving import client
+from serving import flags as server_flags
 
 DEMO = str(REPOSITORY / "pipeline" / "configs" / "demo.yaml")
 
@@ -156,6 +157,32 @@ def test_the_last_lines_say_what_to_try(tmp_path, capsys, monkeypatch, pushed):
     else:
         assert "not pushed" in out
         assert "make serve" not in out
+
+
+@pytest.mark.parametrize("value", ["My shop", "a$b", "it's"])
+def test_settings_that_make_would_change_are_not_handed_to_it(
+    tmp_path, capsys, monkeypatch, value
+):
+    overrides = [f"runs_dir={tmp_path}/my runs", f"dataset={value}"]
+    monkeypatch.setattr(
+        run,
+        "read_summary",
+        lambda config: {
+            "pushed_model": "/m/1",
+            "report": "r",
+            "example_items": ["a"],
+        },
+    )
+    monkeypatch.setattr(run, "format_summary", lambda summary: "")
+    run.show_results(
+        load_config(DEMO, overrides),
+        run.argparse.Namespace(config=DEMO, overrides=overrides),
+    )
+    line = capsys.readouterr().out.splitlines()[-2]
+    command = shlex.split(line.removeprefix("Try it:"))
+    assert command[:3] == [".venv/bin/python", "-m", "serving.server"]
+    served = server_flags.parse(command[3:])
+    assert served.model_base_path == f"{tmp_path}/my runs/demo/serving/create"
 
 
 @pytest.mark.parametrize("seen_items", ["filtered", "kept"])
