@@ -34,10 +34,7 @@ def from_mapping(
             one), a value has the wrong type, or a required key is missing.
     """
     if not isinstance(mapping, Mapping):
-        raise SettingsError(
-            f"`{where or cls.__name__}` must be a mapping of settings, found "
-            f"{type(mapping).__name__}: {mapping!r}."
-        )
+        raise _wrong(where or cls.__name__, "a mapping of settings", mapping)
     hints = typing.get_type_hints(cls)
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     values: dict[str, Any] = {}

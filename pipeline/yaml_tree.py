@@ -58,7 +58,11 @@ def _read(path: Path, chain: tuple[Path, ...]) -> tuple[dict, Places]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        hint = f" (`base` of {_display(chain[-1])})" if chain else ""
+        hint = (
+            f" (`base` of {_display(chain[-1])}, relative to that file)"
+            if chain
+            else ""
+        )
         raise SettingsError(
             f"No configuration file {name}{hint}. {_files_beside(path)}"
         ) from None
@@ -85,14 +89,16 @@ def _read(path: Path, chain: tuple[Path, ...]) -> tuple[dict, Places]:
 def _parse(text: str, name: str) -> tuple[dict, Places]:
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
+        _check_scalars(node, name)
         tree = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{name}:{mark.line + 1}" if mark else name
         problem = getattr(error, "problem", None) or str(error)
-        line = text.splitlines()[mark.line].strip() if mark else ""
+        # Broken off at its end a text has one line more than lines of text.
+        line = text.split("\n")[mark.line] if mark else ""
         raise SettingsError(
-            f"{place}: not valid YAML: {problem}.{_quoting_advice(line)}"
+            f"{place}: not valid YAML: {problem}.{_advice(line)}"
         ) from error
     if not isinstance(tree, dict):
         raise SettingsError(
@@ -104,12 +110,32 @@ def _parse(text: str, name: str) -> tuple[dict, Places]:
     return tree, places
 
 
-def _quoting_advice(line: str) -> str:
-    """What to do where a plain value begins like something else in YAML."""
-    key, colon, value = line.partition(":")
-    value = value.strip()
-    if colon and value[:1] in tuple("*&!%@`") and '"' not in value:
-        return f' Fix: quote the value: `{key}: "{value}"`.'
+def _check_scalars(node: Any, name: str) -> None:
+    """Refuses what looks like a date or number and is none: 2024-02-31."""
+    if isinstance(node, yaml.ScalarNode):
+        try:
+            yaml.SafeLoader("").construct_object(node)
+        except ValueError as error:
+            raise SettingsError(
+                f"{name}:{node.start_mark.line + 1}: {node.value} cannot be "
+                f"read: {error}."
+            ) from error
+    elif isinstance(node, yaml.CollectionNode):
+        for child in node.value:
+            for part in child if isinstance(child, tuple) else (child,):
+                _check_scalars(part, name)
+
+
+def _advice(line: str) -> str:
+    """What to do about a line that YAML does not take."""
+    if re.match(r" *\t", line):
+        return " Fix: indent with spaces, not with tabs."
+    # A plain value that begins like something else in YAML.
+    found = re.search(r"(?:(\w+):|-|[\[,])\s+([*&!%@`][^\s,\]}]*)", f" {line}")
+    if found and '"' not in line[found.start() :]:
+        key, value = found.groups()
+        quoted = f'{key}: "{value}"' if key else f'"{value}"'
+        return f" Fix: quote the value: `{quoted}`."
     return ""
 
 
@@ -161,6 +187,10 @@ def _parse_override(override: str) -> tuple[str, Any]:
         )
     try:
         return key, yaml.safe_load(value) if value else ""
+    except ValueError as error:
+        raise SettingsError(
+            f"--set {override}: {value} cannot be read: {error}."
+        ) from error
     except yaml.YAMLError as error:
         raise SettingsError(
             f"--set {override}: the value is not valid YAML. Fix: quotes "

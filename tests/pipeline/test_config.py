@@ -357,14 +357,46 @@ def test_broken_yaml_names_the_line(tmp_path):
     assert error_of(path).startswith(f"{path}:3: not valid YAML")
 
 
-def test_a_pattern_wants_quotes(tmp_path):
+@pytest.mark.parametrize(
+    ("lines", "fix"),
+    [
+        ("logs:\n  pattern: *.csv\n", '`pattern: "*.csv"`'),
+        ("logs:\n  {path: /x, pattern: *.csv}\n", '`pattern: "*.csv"`'),
+        ("logs:\n  pattern: [a.csv, **/*.csv]\n", '`"**/*.csv"`'),
+        ("pattern:\n    - **/*.csv\n", '`"**/*.csv"`'),
+    ],
+)
+def test_a_pattern_wants_quotes(tmp_path, lines, fix):
     """An asterisk begins an alias in YAML."""
-    path = write(tmp_path, "name: x\nlogs:\n  pattern: *.csv\n")
+    path = write(tmp_path, f"name: x\n{lines}")
     message = error_of(path)
     assert message.startswith(f"{path}:3: not valid YAML")
-    assert message.endswith('Fix: quote the value: `pattern: "*.csv"`.')
+    assert message.endswith(f"Fix: quote the value: {fix}.")
     message = error_of(DEMO, "logs.pattern=*.csv")
     assert """'logs.pattern="*.csv"'""" in message
+
+
+def test_tabs_are_no_indentation(tmp_path):
+    path = write(tmp_path, "name: x\ntraining:\n\tseed: 1\n")
+    message = error_of(path)
+    assert message.startswith(f"{path}:3: not valid YAML")
+    assert message.endswith("Fix: indent with spaces, not with tabs.")
+
+
+def test_a_date_that_does_not_exist_names_the_line(tmp_path):
+    path = write(tmp_path, "name: x\nsplit:\n  test_date: 2024-02-31\n")
+    wanted = "2024-02-31 cannot be read: day is out of range for month."
+    assert error_of(path) == f"{path}:3: {wanted}"
+    override = "split.test_date=2024-02-31"
+    assert error_of(DEMO, override) == f"--set {override}: {wanted}"
+
+
+def test_a_group_without_keys_is_said_to_be_empty(tmp_path):
+    """As where all of its keys are commented out."""
+    path = write(tmp_path, "name: x\ndataset: x\ntraining:\n  # seed: 1\n")
+    message = error_of(path)
+    assert message.startswith(f"{path}:3: `training` must be a mapping")
+    assert message.endswith("(a key without a value in YAML)")
 
 
 def test_the_epoch_is_chosen_by_the_rule_that_is_measured():
