@@ -287,20 +287,33 @@ def check_test_users(histories: Histories, config: SplitConfig) -> None:
     """Raises ValueError where nobody is left to measure a model on."""
     if test_users(histories, config).any():
         return
-    cut = datetime.datetime.fromtimestamp(
-        histories.test_cut, datetime.timezone.utc
+    oldest, newest = (
+        int(histories.timestamps.min(initial=2**62)),
+        int(histories.timestamps.max(initial=0)),
     )
-    newest = datetime.datetime.fromtimestamp(
-        int(histories.timestamps.max(initial=0)), datetime.timezone.utc
-    )
+    if oldest == newest:
+        raise ValueError(
+            f"Nobody to measure a model on: all {histories.timestamps.size:,} "
+            f"events are of {_utc(newest)} UTC, and test is what comes after "
+            "a cut in time. Give logs with times of day, or of several days "
+            "(`logs.columns.timestamp`). `split.strategy: leave_one_out` "
+            "needs no times, but blesses nothing."
+        )
+    lower = "Lower `split.test_quantile`"
+    if config.min_test_history:
+        lower = "Lower `split.min_test_history` or `split.test_quantile`"
     raise ValueError(
-        f"No test users among {histories.num_users}: nobody with "
+        f"No test users among {histories.num_users}: nobody with at least "
         f"{config.min_test_history} events up to the test cut "
-        f"{cut:%Y-%m-%d %H:%M:%S} UTC has one after it; the newest event is "
-        f"of {newest:%Y-%m-%d %H:%M:%S}. Lower `split.min_test_history` or "
-        "`split.test_quantile`, raise `split.test_days`, or give an earlier "
-        "`split.test_date`."
+        f"{_utc(histories.test_cut)} UTC has one after it; the newest event is "
+        f"of {_utc(newest)}. {lower}, raise `split.test_days`, or give an "
+        "earlier `split.test_date`."
     )
+
+
+def _utc(second: int) -> str:
+    moment = datetime.datetime.fromtimestamp(second, datetime.timezone.utc)
+    return f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
 def _enough_events(histories: Histories, config: SplitConfig) -> np.ndarray:

@@ -155,6 +155,21 @@ def test_cold_and_warm_test_users(min_test_history, users):
     assert splits.test_users(COUNTS, split).tolist() == users
 
 
+def test_events_of_one_moment_cannot_be_cut():
+    histories = SimpleNamespace(
+        num_users=2,
+        num_events=np.array([3, 4]),
+        num_development_events=np.array([3, 4]),
+        timestamps=np.full(7, 1394150400),
+        test_cut=1394150400,
+    )
+    with pytest.raises(ValueError) as raised:
+        splits.check_test_users(histories, SplitConfig())
+    message = str(raised.value)
+    assert "all 7 events are of 2014-03-07 00:00:00 UTC" in message
+    assert "`logs.columns.timestamp`" in message
+
+
 def test_nobody_to_measure_is_an_error_with_the_times():
     histories = SimpleNamespace(
         num_users=2,
@@ -171,5 +186,8 @@ def test_nobody_to_measure_is_an_error_with_the_times():
     assert "the newest event is of 2014-03-06 23:59:59" in message
     assert "`split.test_date`" in message
     assert "raise `split.test_days`" in message
+    assert "Lower `split.min_test_history` or" in message
+    with pytest.raises(ValueError, match=r"Lower `split\.test_quantile`, "):
+        splits.check_test_users(histories, SplitConfig(min_test_history=0))
     histories.num_development_events = np.array([3, 3])
     splits.check_test_users(histories, SplitConfig())
