@@ -174,6 +174,11 @@ class LogsConfig:
             raise ValueError("`num_buckets` must be at least 1.")
         if not self.separator:
             raise ValueError("`separator` must not be empty.")
+        if self.separator == r"\t":
+            raise ValueError(
+                "`separator` is a backslash and a t; a tabulator is "
+                '"\\t" in double quotes.'
+            )
         if not self.pattern:
             raise ValueError(
                 "`pattern` must name at least one glob such as `*.csv.gz`."

@@ -26,9 +26,10 @@ from components.history_example_gen.streams import (
     find_compression,
     read_start,
 )
-from components.history_example_gen.times import time_limits
+from components.history_example_gen.times import is_recent, time_limits
 
 _SNIFF_LINES = 1000
+_SEPARATORS = ("::", "\t", ";", "|", ",")
 
 
 def find_logs(config: LogsConfig, now: float | None = None) -> list[LogFile]:
@@ -90,6 +91,7 @@ def _describe_delimited(config: LogsConfig, path: str, order: int) -> LogFile:
             for position in [_position(config, path, role, column, header)]
         }
         num_columns = len(header)
+        _check_header(config, path, fields)
     else:
         num_columns = _usual_columns(rows, config)
         for role, column in config.named_columns:
@@ -105,6 +107,21 @@ def _describe_delimited(config: LogsConfig, path: str, order: int) -> LogFile:
     return LogFile(
         path, order, compression, num_columns if rows else 0, positions, names
     )
+
+
+def _check_header(config: LogsConfig, path: str, fields: list[bytes]) -> None:
+    """Refuses a row in the place of the header, where columns are numbers."""
+    column = config.columns.timestamp
+    if not isinstance(column, int):
+        return
+    text = fields[column].decode("utf-8", "replace").strip()
+    if is_recent(text, config.time_unit):
+        raise LogsError(
+            f"{path}: line 1 should name the columns (`logs.header`), but its "
+            f"column {column}, `logs.columns.timestamp`, is a time: {text!r}. "
+            "If the first line is a row like all others, set `logs.header: "
+            "false`."
+        )
 
 
 def _check_apart(path: str, positions: dict[str, int]) -> None:
@@ -174,9 +191,11 @@ def _fix(
             "for example with `tail -n +2`."
         )
     if len(header) == 1 and not header[0].startswith("{"):
+        usual = max(_SEPARATORS, key=header[0].count)
+        other = f" It may be {usual!r}." if usual in header[0] else ""
         return (
             " It is one column only: is `logs.separator` "
-            f"{config.separator!r} right?"
+            f"{config.separator!r} right?{other}"
         )
     if header[0].startswith("{"):
         return " If every line is a JSON object, set `logs.format: json_lines`."

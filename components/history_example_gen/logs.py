@@ -49,6 +49,11 @@ def list_some(names: list[str], most: int = 12) -> str:
     return shown + (f", ... ({len(names)})" if len(names) > most else "")
 
 
+def count_files(number: int) -> str:
+    """A number of files, for a message."""
+    return "1 file" if number == 1 else f"{number:,} files"
+
+
 def nested_fix(name: str) -> str:
     """What to do about a value inside of another one, for a message."""
     outer = name.partition(".")[0]

@@ -64,9 +64,9 @@ def _damage_named(path: str) -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError) as error:
         raise LogsError(
-            f"{path} is no Parquet file or is damaged: {error}. Fetch or "
-            "write it again, leave it out of `logs.pattern`, or correct "
-            "`logs.format`."
+            f"{path} is no Parquet file or is damaged: "
+            f"{str(error).rstrip('.')}. Fetch or write it again, leave it out "
+            "of `logs.pattern`, or correct `logs.format`."
         ) from error
 
 

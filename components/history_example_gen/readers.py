@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fnmatch
+import itertools
 import os
 import re
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from apache_beam.io.filesystem import BeamIOError, FileMetadata
@@ -89,6 +92,21 @@ def _no_match(config: LogsConfig, pattern: str) -> LogsError:
             f"{config.path!r}. Files there: {list_some(neighbours)}."
             f"{suggest(pattern, neighbours)}"
         )
+    below = _some_below(config.path)
+    if below:
+        return LogsError(
+            f"No file matches `logs.pattern` {pattern!r} in `logs.path` "
+            f"{config.path!r}. All files there lie in sub-folders: "
+            f"{list_some(below, 3)}. `**/` descends into them, as in "
+            f"`logs.pattern: {_below(pattern, below)}`."
+        )
+    if os.path.isfile(config.path):
+        folder, name = os.path.split(config.path)
+        return LogsError(
+            f"`logs.path` {config.path!r} is a file, not the folder that the "
+            f"log files are in. Set `logs.path: {folder}` and "
+            f'`logs.pattern: "{name}"`.'
+        )
     if FileSystems.exists(config.path):
         return LogsError(
             f"`logs.path` {config.path!r} is a file or a folder without "
@@ -103,6 +121,23 @@ def _no_match(config: LogsConfig, pattern: str) -> LogsError:
         f"`logs.path` {config.path!r} does not exist. Create it or point "
         f"`logs.path` to the folder of the log files.{hint}"
     )
+
+
+def _some_below(folder: str) -> list[str]:
+    """Paths in the folder of files below it, sorted; of local ones 1,000."""
+    if "://" in folder:
+        files = iter(_match(folder, ["**"]))
+    else:
+        files = itertools.islice(_files_below(folder), 1000)
+    return sorted(os.path.relpath(file.path, folder) for file in files)
+
+
+def _below(pattern: str, below: list[str]) -> str:
+    """A pattern, in quotes for YAML, for files that lie in sub-folders."""
+    last = pattern.rpartition("/")[2]
+    if not any(fnmatch.fnmatch(os.path.basename(f), last) for f in below):
+        last = "*" + "".join(Path(below[0]).suffixes)
+    return f'"**/{last}"'
 
 
 def read_blocks(

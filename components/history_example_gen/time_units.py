@@ -17,8 +17,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-_FIRST = 631_152_000  # 1990-01-01, unix seconds
-_LAST = 4_102_444_800  # 2100-01-01
+FIRST = 631_152_000  # 1990-01-01, unix seconds
+LAST = 4_102_444_800  # 2100-01-01
 _UNITS = {
     "seconds": 1,
     "milliseconds": 10**3,
@@ -69,7 +69,7 @@ def count_other_units(numbers: np.ndarray, time_unit: str) -> dict[str, int]:
     counts = {_DATES: _count_dates(numbers), _DAYS: np.count_nonzero(days)}
     for unit, scale in _UNITS.items():
         if unit != time_unit:
-            inside = (numbers >= _FIRST * scale) & (numbers < _LAST * scale)
+            inside = (numbers >= FIRST * scale) & (numbers < LAST * scale)
             counts[unit] = np.count_nonzero(inside)
     return {unit: int(count) for unit, count in counts.items() if count}
 
@@ -139,8 +139,10 @@ def describe_wrong_units(
         f"{first['file']}: {first['rows']:,} of {first['of']:,} times {found},"
         f" but `logs.time_unit` is {time_unit}"
         + ("" if time_unit == "iso8601" or unit in _FOUND else _NOT_THERE)
-        + f". The same holds for {len(wrong):,} of {num_files:,} files. "
+        + ". "
     )
+    if num_files > 1:
+        text += f"The same holds for {len(wrong):,} of {num_files:,} files. "
     if unit == _DAYS:
         return text + (
             "Write the column as dates such as 2024-03-01 12:00:00, and set "

@@ -13,7 +13,11 @@ import pyarrow.compute as pc
 
 from components.history_example_gen.config import LogsConfig
 from components.history_example_gen.texts import to_text
-from components.history_example_gen.time_units import count_other_units
+from components.history_example_gen.time_units import (
+    FIRST,
+    LAST,
+    count_other_units,
+)
 from components.splits import date_cut
 
 # Events are ordered by integer keys in these units, finer than the seconds
@@ -121,6 +125,13 @@ def read_times(column: pa.Array, time_unit: str) -> Times:
             times = _read_texts(column, time_unit)
     times.keys[times.unreadable | times.impossible] = 0
     return times
+
+
+def is_recent(text: str, time_unit: str) -> bool:
+    """Whether a text is a time from 1990 to 2100 in this unit."""
+    times = read_times(pa.array([text]), time_unit)
+    second = int(times.keys[0]) // KEYS_PER_SECOND[time_unit]
+    return not times.unreadable[0] and FIRST <= second < LAST
 
 
 def _no_times(length: int) -> Times:

@@ -7,7 +7,11 @@ from typing import Any
 from components.history_example_gen import rows as reasons
 from components.history_example_gen import rules
 from components.history_example_gen.config import LogsConfig
-from components.history_example_gen.logs import LogsError, nested_fix
+from components.history_example_gen.logs import (
+    LogsError,
+    count_files,
+    nested_fix,
+)
 from components.history_example_gen.time_units import describe_wrong_units
 
 _MEANING = {
@@ -42,9 +46,10 @@ def describe(ingest: dict[str, Any]) -> str:
     times = ingest["times"]
     when = f"; from {times['first']} to {times['last']} UTC"
     return (
-        f"HistoryExampleGen: {ingest['rows']:,} rows of {ingest['files']:,} "
-        f"files: {', '.join(parts)}; {ingest['users']:,} users, "
-        f"{ingest['items']:,} items{when if times['first'] else ''}."
+        f"HistoryExampleGen: {ingest['rows']:,} rows of "
+        f"{count_files(ingest['files'])}: {', '.join(parts)}; "
+        f"{ingest['users']:,} users, {ingest['items']:,} items"
+        f"{when if times['first'] else ''}."
     )
 
 
@@ -80,10 +85,10 @@ def check(
     num_rows, num_dead = ingest["rows"], sum(ingest["dead"].values())
     if not num_rows:
         raise LogsError(
-            f"The log is empty: the {ingest['files']} files matching "
-            f"`logs.pattern` {config.pattern!r} in `logs.path` "
-            f"{config.path!r} have no rows. Point these keys to files with "
-            "events."
+            "The log is empty: there is no row in the "
+            f"{count_files(ingest['files'])} matching `logs.pattern` "
+            f"{config.pattern!r} in `logs.path` {config.path!r}. Point these "
+            "keys to files with events."
         )
     if ingest["wrong_units"]:
         raise LogsError(

@@ -84,6 +84,7 @@ def write_files(folder: pathlib.Path, files: dict[str, str | bytes]) -> None:
         data = content.encode() if isinstance(content, str) else content
         if name.endswith(".gz"):
             data = gzip.compress(data)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
 
 

@@ -387,7 +387,20 @@ def test_every_row_is_used_once_or_set_aside(tmp_path: pathlib.Path, seed: int):
         (
             {"log.csv": HEADER.replace(",", ";")},
             {},
-            ["is `logs.separator` ',' right?"],
+            ["is `logs.separator` ',' right? It may be ';'."],
+        ),
+        (
+            {"2024/03/a.csv": HEADER, "2024/04/b.csv": HEADER},
+            {"pattern": "*.csv"},
+            [
+                "lie in sub-folders: '2024/03/a.csv', '2024/04/b.csv'",
+                '`logs.pattern: "**/*.csv"`',
+            ],
+        ),
+        (
+            {"2024/a.tsv.gz": HEADER},
+            {"pattern": "x/*.csv"},
+            ["sub-folders: '2024/a.tsv.gz'", '`logs.pattern: "**/*.tsv.gz"`'],
         ),
         (
             {"log.csv": "7,8,123\n"},
@@ -424,8 +437,17 @@ def test_errors_name_file_key_and_fix(
         assert word in str(raised.value)
 
 
+def test_a_file_in_the_place_of_the_folder(tmp_path: pathlib.Path):
+    write_files(tmp_path, {"log.csv": HEADER})
+    path = str(tmp_path / "log.csv")
+    with pytest.raises(LogsError) as raised:
+        find_logs(LogsConfig(path=path))
+    fix = f'Set `logs.path: {tmp_path}` and `logs.pattern: "log.csv"`.'
+    assert str(raised.value).endswith(fix)
+
+
 def test_logs_without_rows_are_an_error(ingest):
-    with pytest.raises(LogsError, match="The log is empty: the 2 files"):
+    with pytest.raises(LogsError, match="no row in the 2 files matching"):
         ingest({"a.csv": HEADER, "b.csv": ""})
 
 

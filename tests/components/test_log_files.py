@@ -385,7 +385,7 @@ def test_copies_of_parquet_files(tmp_path: pathlib.Path):
 @pytest.mark.parametrize("content", ["", HEADER, HEADER + "\n\n", "\n"])
 def test_files_without_rows(tmp_path: pathlib.Path, content: str):
     message = read_error(tmp_path, {"a.csv": content})
-    assert "The log is empty: the 1 files" in message
+    assert "The log is empty: there is no row in the 1 file " in message
     files = {"a.csv": content, "b.csv": HEADER + "ann,tea,1\n"}
     assert len(read_logs(tmp_path, files).events) == 1
 
@@ -427,6 +427,32 @@ def test_a_line_above_the_header(tmp_path: pathlib.Path, line, words):
     assert words in message
     assert "`tail -n +2`" in message
     assert "separator" not in message
+
+
+@pytest.mark.parametrize(
+    ("unit", "first"),
+    [
+        ("seconds", "7,8,978300760"),
+        ("milliseconds", "7,8, 978300760000"),
+        ("iso8601", '"7",8,"2024-03-01 12:00:00"'),
+    ],
+)
+def test_a_row_in_the_place_of_the_header(
+    tmp_path: pathlib.Path, unit: str, first: str
+):
+    """Columns by number fit it, so one row of every file would be lost."""
+    config = LogsConfig(
+        columns=ColumnsConfig(user=0, item=1, timestamp=2), time_unit=unit
+    )
+    with pytest.raises(LogsError, match="set `logs.header: false`"):
+        read_logs(tmp_path, {"a.csv": f"{first}\n{first}\n"}, config)
+
+
+def test_numbers_may_be_names_of_columns(tmp_path: pathlib.Path):
+    """As pandas writes a table without names."""
+    config = LogsConfig(columns=ColumnsConfig(user=0, item=1, timestamp=2))
+    reading = read_logs(tmp_path, {"a.csv": "0,1,2\nu,i,978300760\n"}, config)
+    assert [user for user, _, _ in reading.events] == ["u"]
 
 
 def test_one_column_for_two_roles(tmp_path: pathlib.Path):

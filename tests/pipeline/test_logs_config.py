@@ -102,3 +102,13 @@ def test_nulls_in_quotes(tmp_path: Path):
     assert from_json(LogsConfig, to_json(settings)) == settings
     with pytest.raises(SettingsError, match=r"`logs.null_values\[0\]` must be"):
         load_config(DEMO, ["logs.null_values=[null]"])
+
+
+def test_a_tabulator_is_written_in_double_quotes(tmp_path: Path):
+    path = tmp_path / "own.yaml"
+    text = "name: x\ndataset: x\nlogs: {path: /x, separator: %s}\n"
+    path.write_text(text % r"'\t'")
+    with pytest.raises(SettingsError, match=r"own.yaml:3: .*\"\\t\" in double"):
+        load_config(path)
+    path.write_text(text % r'"\t"')
+    assert load_config(path).logs.separator == "\t"
