@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from components.ranking_evaluator.report import training_plots
+from components.ranking_evaluator.report import plots, training_plots
 from components.ranking_evaluator.report.training_section import section
 
 
@@ -126,6 +126,25 @@ def test_curves_of_each_fit_and_of_the_parts_of_its_loss():
     # alignment was not trained
     labels = {word for word in words if word.isalpha()}
     assert labels == {"local", "global", "gradient", "epoch"}
+
+
+@pytest.mark.parametrize(
+    ("best", "anchor"), [(1, "start"), (4, "middle"), (6, "end")]
+)
+def test_the_best_epochs_label_stays_inside(best, anchor):
+    """At an end of the axis it would lie on the numbers beside it."""
+    epochs = [
+        {
+            "epoch": epoch,
+            "phase": "joint",
+            "loss": 1.0,
+            "validation_ndcg_at_10": 0.2 if epoch == best else 0.1,
+        }
+        for epoch in range(1, 7)
+    ]
+    svg = plots.training_curves("fit", epochs, best)
+    text = re.search(rf"<text [^>]*>epoch {best}: 20.00 %</text>", svg)
+    assert text and f"text-anchor: {anchor}" in text.group()
 
 
 def test_records_without_parts_have_no_second_figure():

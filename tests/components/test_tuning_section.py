@@ -1,6 +1,7 @@
 """The search for settings, as the report shows it, and as a file."""
 
 import json
+import re
 
 import pytest
 
@@ -104,3 +105,12 @@ def test_best_values_that_only_a_stage_s_settings_made_possible():
     assert with_best(config, values).training.batch_size == 64
     with pytest.raises(ValueError, match=r"of `tuning`.*num_heads` 3"):
         with_best(config, {"model.sequential.num_heads": 3})
+
+
+def test_one_trial_is_a_whole_number():
+    alone = {**STAGE, "trials": TRIALS[:1], "best": TRIALS[0]}
+    (stage,) = tuning_section.section({"values": {}, "stages": [alone]})
+    picture = stage["figures"][0]["svg"]
+    (x_axis,) = re.findall(r"(?s)(.*)>trial<", picture)
+    ticks = re.findall(r">([\d.]+)</text>", x_axis)
+    assert ticks == ["1"]

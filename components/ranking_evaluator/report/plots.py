@@ -9,6 +9,7 @@ from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
 # Drawn in this colour, then replaced by the text colour of the page.
@@ -58,9 +59,14 @@ def training_curves(
         axes.set_xlabel("epoch")
         axes.set_ylabel("total loss", color=_LOSS)
         axes.tick_params(axis="y", colors=_LOSS)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        whole_numbers(axes.xaxis)
         _plot_metric(axes, epochs, best_epoch)
         return to_svg(figure)
+
+
+def whole_numbers(axis: Axis) -> None:
+    """Only whole numbers on an axis, also where there is one only."""
+    axis.get_major_locator().set_params(integer=True, min_n_ticks=1)
 
 
 def to_svg(figure: Figure) -> str:
@@ -109,7 +115,7 @@ def _plot_metric(
     right.tick_params(axis="y", colors=_METRIC)
     right.set_ylim(bottom=0)
     value = dict(points).get(best_epoch)
-    if value is None:
+    if best_epoch is None or value is None:
         return
     axes.axvline(best_epoch, color=INK, lw=0.8, ls=":")
     right.plot(best_epoch, value, "o", color=_METRIC)
@@ -118,10 +124,18 @@ def _plot_metric(
         (best_epoch, value),
         textcoords="offset points",
         xytext=(0, 7),
-        ha="center",
+        ha=_towards_the_middle(best_epoch, [e["epoch"] for e in epochs]),
     )
     right.margins(y=0.15)
     right.set_ylim(0, max(v for _, v in points) * 1.2 or 1.0)
+
+
+def _towards_the_middle(place: int, places: Sequence[int]) -> str:
+    """Where a text at one of the places on an axis stands to stay inside."""
+    third = (places[-1] - places[0]) / 3
+    if place > places[-1] - third:
+        return "right"
+    return "left" if place < places[0] + third else "center"
 
 
 def _inline(svg: str) -> str:

@@ -9,7 +9,11 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from components.ranking_evaluator.report.plots import STYLE, to_svg
+from components.ranking_evaluator.report.plots import (
+    STYLE,
+    to_svg,
+    whole_numbers,
+)
 
 # Parts of the loss in the order of eq. 5, then the gradient.
 _COLORS = {
@@ -47,7 +51,7 @@ def parts(name: str, epochs: Sequence[Mapping[str, Any]]) -> str | None:
             _panel(axes, label, points)
             _mark_switch(axes, epochs)
         panels[-1, 0].set_xlabel("epoch")
-        panels[-1, 0].xaxis.get_major_locator().set_params(integer=True)
+        whole_numbers(panels[-1, 0].xaxis)
         return to_svg(figure)
 
 

@@ -8,7 +8,11 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from components.ranking_evaluator.report.plots import STYLE, to_svg
+from components.ranking_evaluator.report.plots import (
+    STYLE,
+    to_svg,
+    whole_numbers,
+)
 
 _TRIAL, _BEST = "#3b82c4", "#d9730d"
 _SHOWN = 5
@@ -99,7 +103,7 @@ def _history(name: str, trained: Sequence[Mapping[str, Any]]) -> str:
         axes.step(numbers, best, where="post", color=_BEST)
         axes.set_xlabel("trial")
         axes.set_ylabel("NDCG@10, %")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        whole_numbers(axes.xaxis)
         return to_svg(figure)
 
 
