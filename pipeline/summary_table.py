@@ -6,7 +6,7 @@ import re
 import textwrap
 from typing import Any
 
-from components.ranking_evaluator.words import date
+from components.ranking_evaluator.words import date, metric_label
 from components.splits import LEAK_WARNING, TEMPORAL
 from components.targets import label
 
@@ -19,7 +19,7 @@ def format_summary(summary: dict[str, Any]) -> str:
     parts = [
         f"{_format_splits(summary)}\n{_format_drift(summary['drift'])}",
         format_metrics(summary),
-        _format_blessing(summary),
+        _format_rival(summary) + _format_blessing(summary),
         _format_timings(summary),
     ]
     return "\n\n".join(parts)
@@ -145,14 +145,32 @@ def _format_drift(drift: dict[str, Any]) -> str:
     return f"Drift: {'; '.join(parts)}"
 
 
+def _format_rival(summary: dict[str, Any]) -> str:
+    """One line: how the model stands to the best baseline."""
+    rival = summary["best_baseline"]
+    if rival is None:
+        return ""
+    settings = summary["config"]["evaluation"]
+    metric = f"ndcg_at_{min(settings['cutoffs'])}"
+    rivals = summary["comparisons"][settings["targets"][0]]
+    found = rivals[settings["seen_items"]][rival][metric]
+    low, high = found["interval"]
+    verdict = "better" if low > 0 else "worse" if high < 0 else "not told apart"
+    return (
+        f"Beside the best baseline, {rival}: {metric_label(metric)} "
+        f"{100 * found['difference']:+.2f} points ({100 * low:+.2f} to "
+        f"{100 * high:+.2f}), {verdict}\n"
+    )
+
+
 def _format_blessing(summary: dict[str, Any]) -> str:
     lines = []
     for check in summary["blessing"]["checks"]:
         verdict = "ok" if check["passed"] else "FAIL"
-        lines.append(
-            f"{verdict:<4} {check['check']}: {check['value']:.4f}, required "
-            f"{check['required']:.4f}"
-        )
+        line = f"{verdict:<4} {check['check']}"
+        if check["value"] is not None:
+            line += f": {check['value']:.4f}, required {check['required']:.4f}"
+        lines.append(line)
     serving = summary["serving_validation"]
     lines += [
         f"FAIL served: {check['name']}: {check['detail']}"

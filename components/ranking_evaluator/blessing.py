@@ -30,7 +30,8 @@ def bless(
 
     Returns:
         {"blessed": bool, "checks": [{"check", "value", "required",
-        "passed"}]}. Without any threshold the model is not blessed: nobody
+        "passed"}]}; value and required are None where a check is about no
+        metric. Without any threshold the model is not blessed: nobody
         has said what is good enough.
     """
     checks = []
@@ -38,17 +39,13 @@ def bless(
         checks += _checks(metrics, threshold, config)
     if not checks:
         checks.append(
-            _at_least(
-                "`evaluation.thresholds` names at least one condition", 0.0, 1.0
-            )
+            _failed("`evaluation.thresholds` names at least one condition")
         )
     if leaks_future:
         checks.append(
-            _at_least(
+            _failed(
                 "the metrics do not leak the future, as those of "
-                "`split.strategy: leave_one_out` do",
-                0.0,
-                1.0,
+                "`split.strategy: leave_one_out` do"
             )
         )
     return {"blessed": all(c["passed"] for c in checks), "checks": checks}
@@ -107,6 +104,10 @@ def _at_least_times(ratio: float) -> str:
     if ratio == 1:
         return "not below that of"
     return f"at least {ratio:g} times that of"
+
+
+def _failed(check: str) -> dict[str, Any]:
+    return {"check": check, "value": None, "required": None, "passed": False}
 
 
 def _at_least(check: str, value: float, required: float) -> dict[str, Any]:

@@ -140,7 +140,7 @@ def write_blessing(
     )
     for check in result["checks"]:
         logging.info(
-            "%s: %s (%.6g, required %.6g)",
+            "%s: %s (%s, required %s)",
             "passed" if check["passed"] else "FAILED",
             check["check"],
             check["value"],

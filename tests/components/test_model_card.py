@@ -10,6 +10,8 @@ import tensorflow as tf
 from markdown_it import MarkdownIt
 
 from components.artifact_files import MODEL_CARD_FILE
+from components.ranking_evaluator import blessing
+from components.ranking_evaluator.config import EvaluationConfig
 from components.ranking_evaluator.model_card import limits, markdown, sections
 from components.ranking_evaluator.model_card.markdown import Section
 from tests.components import test_ranking_evaluator as evaluator
@@ -89,6 +91,17 @@ def test_the_card_says_when_the_graph_recommends_too():
 
     assert "beside it with weight 0.5, from the same history" in said(0.5)
     assert "beside it" not in said(0.0)
+
+
+def test_a_check_without_a_metric_has_no_numbers():
+    found = {
+        "splits": {"items": {"train_validation": 7}},
+        "blessing": blessing.bless({}, EvaluationConfig(thresholds=())),
+    }
+    (check,) = sections.model({}, found, "d").items
+    assert check.endswith(
+        "`evaluation.thresholds` names at least one condition"
+    )
 
 
 def test_limits_are_found_in_the_numbers():

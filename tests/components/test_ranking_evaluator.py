@@ -372,6 +372,7 @@ def test_without_thresholds_nothing_is_blessed():
     result = blessing.bless(_metrics(0.5, 0.1), EvaluationConfig(thresholds=()))
     assert result["blessed"] is False
     assert "thresholds" in result["checks"][0]["check"]
+    assert result["checks"][0]["value"] is None
 
 
 @pytest.mark.parametrize(

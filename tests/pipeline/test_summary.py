@@ -7,6 +7,8 @@ import pytest
 from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
+from components.ranking_evaluator import blessing
+from components.ranking_evaluator.config import EvaluationConfig
 from pipeline import summary_writer
 from pipeline.config import load_config
 from pipeline.paths import RunPaths
@@ -104,7 +106,19 @@ METRICS = {
         "most_popular": rules(0.0001, 0.0002, 0.0003),
     },
     "best_baseline": "most_popular",
-    "comparisons": {"last": {"kept": {"most_popular": {}}}},
+    "comparisons": {
+        "last": {
+            "kept": {"most_popular": {}},
+            "filtered": {
+                "most_popular": {
+                    "ndcg_at_10": {
+                        "difference": 0.0011344,
+                        "interval": [-0.0005, 0.002],
+                    }
+                }
+            },
+        }
+    },
     "slices": {"last": {"users": []}},
     "compared": {},
     "index": {"kind": "exact"},
@@ -320,6 +334,32 @@ def test_table_says_why_a_blessed_model_was_not_pushed(store, config, tmp_path):
     text = format_summary(written)
     assert "FAIL served: it loads: no model" in text
     assert "NOT PUSHED: the model is good enough" in text
+
+
+def test_table_says_how_the_model_stands_to_the_best_baseline(
+    store, config, tmp_path
+):
+    record_run(store, tmp_path, "r1")
+    written = summary_writer.write_summary(config)
+    line = "Beside the best baseline, most_popular: NDCG@10 +0.11 points "
+    assert f"{line}(-0.05 to +0.20), not told apart" in format_summary(written)
+    found = written["comparisons"]["last"]["filtered"]["most_popular"]
+    for interval, verdict in (([1e-4, 2e-3], "better"), ([-2, -1], "worse")):
+        found["ndcg_at_10"]["interval"] = interval
+        assert f"), {verdict}\n" in format_summary(written)
+    written["best_baseline"] = None
+    assert "best baseline" not in format_summary(written)
+
+
+def test_a_check_without_a_metric_has_no_numbers(store, config, tmp_path):
+    record_run(store, tmp_path, "r1")
+    written = summary_writer.write_summary(config)
+    written["blessing"] = blessing.bless(
+        {}, EvaluationConfig(thresholds=()), leaks_future=True
+    )
+    lines = format_summary(written).splitlines()
+    names = "FAIL `evaluation.thresholds` names at least one condition"
+    assert names in lines
 
 
 def test_table_shows_percent_of_every_model_and_setting(

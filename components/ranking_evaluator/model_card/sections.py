@@ -43,9 +43,13 @@ def model(
     verdict = "is" if evaluation["blessing"]["blessed"] else "is not"
     facts.append(f"It {verdict} blessed for serving:")
     checks = [
-        f"{'passed' if check['passed'] else 'FAILED'}: {check['check']} "
-        f"({percent(check['value'])} %, required "
-        f"{percent(check['required'])} %)"
+        f"{'passed' if check['passed'] else 'FAILED'}: {check['check']}"
+        + (
+            f" ({percent(check['value'])} %, required "
+            f"{percent(check['required'])} %)"
+            if check["value"] is not None
+            else ""
+        )
         for check in evaluation["blessing"]["checks"]
     ]
     return Section("Model", facts, items=checks)

@@ -113,8 +113,10 @@ def _blessing_rows(blessing: Mapping[str, Any]) -> dict[str, Any]:
     checks = [
         {
             "check": check["check"],
-            "value": percent(check["value"]),
-            "required": percent(check["required"]),
+            **{
+                name: None if check[name] is None else percent(check[name])
+                for name in ("value", "required")
+            },
             "passed": check["passed"],
         }
         for check in blessing["checks"]
