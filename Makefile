@@ -38,7 +38,7 @@ lock:  ## compiles requirements.in and -dev.in into their .lock files
 doctor: setup  ## checks the environment; every failure names its fix
 	@$(PYTHON) -m pipeline.doctor
 
-serve: setup  ## serves the pushed model over gRPC and REST [PORT= REST_PORT=]
+serve: setup  ## the pushed model over gRPC and REST [CONFIG= SET= PORT= REST_PORT=]
 	@flags="$$($(PYTHON) -m pipeline.paths --config '$(CONFIG)' $(OVERRIDES) \
 		--serving-flags)" && eval "exec $(PYTHON) -m serving.server $$flags \
 		--port $(PORT) --rest_api_port $(REST_PORT)"

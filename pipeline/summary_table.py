@@ -62,11 +62,11 @@ def _format_targets(summary: dict[str, Any]) -> list[str]:
     counts = summary["splits"].get("test", {}).get("targets", {})
     evaluation = summary["config"]["evaluation"]
     dropped = evaluation.get("cold_items") == "dropped"
-    fate = "not measured" if dropped else "counted as misses"
+    fate = "not measured" if dropped else "misses"
     return [
         f"{label(rule):<18}{counts[rule]['users']:>10,} users"
-        f"{counts[rule]['targets']:>12,} targets, {counts[rule]['cold']:,} "
-        f"unknown before the test cut {fate}"
+        f"{counts[rule]['targets']:>12,} targets, of these "
+        f"{counts[rule]['cold']:,} unknown before the test cut: {fate}"
         for rule in evaluation["targets"]
         if rule in counts
     ]

@@ -448,8 +448,8 @@ def test_targets_and_what_is_excluded_are_shown(store, config, tmp_path):
     text = format_summary(written)
     lines = text.splitlines()
     assert (
-        "successive targets        99 users       1,500 targets, 40 unknown "
-        "before the test cut counted as misses"
+        "successive targets        99 users       1,500 targets, of these 40 "
+        "unknown before the test cut: misses"
     ) in lines
     for heading in ("random target", "successive targets", "all targets"):
         assert f"{heading}, seen items filtered (main setting)" in lines
@@ -458,7 +458,7 @@ def test_targets_and_what_is_excluded_are_shown(store, config, tmp_path):
     assert "Validation: of other users." in lines
     assert "LEAK" not in text
     written["config"]["evaluation"]["cold_items"] = "dropped"
-    assert "40 unknown before the test cut not measured" in format_summary(
+    assert "40 unknown before the test cut: not measured" in format_summary(
         written
     )
 
