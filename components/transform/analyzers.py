@@ -88,7 +88,7 @@ def quantile_of_counts(
     """
     ends = np.cumsum(counts)
     # pandas asks numpy for a percentile, which divides by 100 again; for
-    # 0.29 that is one rounding away from 0.29.
+    # 0.029 that is one rounding away from 0.029.
     position = (int(ends[-1]) - 1) * ((quantile * 100) / 100)
     index = math.floor(position)
     low, high = (

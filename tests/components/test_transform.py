@@ -168,6 +168,15 @@ def test_quantile_is_that_of_pandas(seed):
         assert found == expected
 
 
+@pytest.mark.parametrize("quantile", [0.029, 0.056, 0.101, 0.8])
+def test_quantile_rounds_as_that_of_pandas(quantile):
+    """Between events so far apart, a share's last bit is worth seconds."""
+    events = np.array([0, 2**60])
+    expected = pd.Series(events).quantile(quantile)
+    found = analyzers.quantile_of_counts(events, np.array([1, 1]), quantile)
+    assert found == expected
+
+
 def test_counts_do_not_depend_on_how_batches_are_merged():
     events = T0 + np.random.default_rng(0).integers(0, 50, 1000)
     count = CountTimestamps()
