@@ -210,6 +210,30 @@ def test_days_since_the_cut_have_no_meaning_without_a_cut(measured):
     assert "days_since_cut" not in found["last"]
 
 
+@pytest.mark.parametrize(
+    ("days", "inside", "after"),
+    [
+        (0, "0-1", "0-1"),
+        (1, "0-1", "1-7"),
+        (7, "1-7", "7-30"),
+        (30, "7-30", "30-90"),
+        (90, "30-90", "over 90"),
+    ],
+)
+def test_a_whole_number_of_days_ends_its_group(measured, days, inside, after):
+    """As an event at the test cut lies before it."""
+    test, targets, rankings, rows, counts = measured
+    last = {"last": targets["last"]}
+    for seconds, group in ((0, inside), (1, after)):
+        time = test.test_cut + 86_400 * days + seconds
+        late = dataclasses.replace(
+            test, timestamps=np.full_like(test.timestamps, time)
+        )
+        found = slices.measure(rankings, late, last, rows, counts, CONFIG)
+        groups = found["last"]["days_since_cut"]
+        assert [g["group"] for g in groups] == [group]
+
+
 def test_thirds_of_the_events_by_hand():
     counts = np.array([1, 0, 6, 2, 3, 0, 1])
     # In order 6 3 2 1 1 of 13; before each 0 6 9 11 12.

@@ -37,9 +37,10 @@ def test_seeds_that_draw_users(seed):
     SplitConfig(validation_seed=2**64)  # draws nobody
 
 
-def test_dates_in_wrong_order():
+@pytest.mark.parametrize("validation", ["2014-02-01", "2014-01-01T00:00Z"])
+def test_dates_in_wrong_order(validation):
     with pytest.raises(ValueError, match="before `test_date`"):
-        SplitConfig(test_date="2014-01-01", validation_date="2014-02-01")
+        SplitConfig(test_date="2014-01-01", validation_date=validation)
 
 
 @pytest.mark.parametrize(
