@@ -1,5 +1,6 @@
 """The validator against a server in a process of its own, and the Pusher."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -20,8 +21,9 @@ from tfx.types import standard_artifacts
 from tfx.utils import path_utils
 
 from components import rankings
+from components.histories import read_histories
 from components.ranking_evaluator.config import EvaluationConfig
-from components.serving_validator import checks
+from components.serving_validator import checks, executor, requests
 from components.serving_validator.config import ServingValidationConfig
 from components.serving_validator.executor import Executor
 from components.serving_validator.requests import MeasuredRequest
@@ -189,7 +191,9 @@ def test_model_that_answers_as_measured_is_pushed_as_tried(
 ):
     artifacts, rows = inputs
     before = _digest(artifacts["model"].uri)
-    blessing, report = _validate(artifacts, tmp_path / "blessing")
+    blessing, report = _validate(
+        artifacts, tmp_path / "blessing", warmup_users=5
+    )
     assert report["passed"], report
     assert len(report["checks"]) == 6
     assert 0 < report["latency_ms"]["p50"] <= report["latency_ms"]["p99"]
@@ -212,11 +216,14 @@ def test_model_that_answers_as_measured_is_pushed_as_tried(
         ]
         if request.model_spec.signature_name == "serving_default"
     }
-    sent = {
+    sent = [
         tuple(catalogue.item_ids[i] for i in items[:-1])
         for items in _histories(catalogue)
-    }
-    assert sent <= histories
+    ]
+    # Those of so many users as the settings say, and no more.
+    assert [history in histories for history in sent] == [True] * 5 + (
+        [False] * (USERS - 5)
+    )
 
 
 def test_model_that_answers_otherwise_or_late_is_not_pushed(
@@ -262,6 +269,70 @@ def test_model_that_does_not_load_is_not_pushed(inputs, tmp_path):
     assert _push(blessing, tmp_path) == []
 
 
+class FakeServer:
+    """Stands in for the server; notes how long it may take to load."""
+
+    target = "nowhere"
+
+    def __init__(self, flags, model_name, *, timeout):
+        FakeServer.timeout = timeout
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("slow", "passed"), [(0, True), (1, True), (3, False), (50, False)]
+)
+def test_one_request_in_a_hundred_may_be_late(monkeypatch, slow, passed):
+    """And a model may take as long to load as the settings say."""
+    taken = np.full(200, 1.0)
+    taken[:slow] = 1e9
+    monkeypatch.setattr(executor, "LocalServer", FakeServer)
+    monkeypatch.setattr(executor, "connect", contextlib.nullcontext)
+    for name in ("signatures", "answers", "repeats", "strangers"):
+        check = checks.Check(name, True, "")
+        monkeypatch.setattr(
+            checks.ServerProbe,
+            f"check_{name}",
+            lambda *_, check=check: check,
+        )
+    monkeypatch.setattr(checks.ServerProbe, "__init__", lambda *_: None)
+    monkeypatch.setattr(checks.ServerProbe, "latencies", lambda *_: taken)
+    config = ServingValidationConfig(timeout_seconds=17.0)
+    found, _ = executor._validate("", "create", [], None, config)
+    assert [check.passed for check in found] == [True] * 5 + [passed]
+    assert FakeServer.timeout == 17.0
+
+
+@pytest.mark.parametrize("seen", ["kept", "filtered"])
+def test_requests_exclude_what_the_measured_ones_did(
+    inputs, catalogue, tmp_path, seen
+):
+    artifacts, rows = inputs
+    table = pa.Table.from_pylist(
+        [{**row, "seen_items": seen} for row in rows], rankings.SCHEMA
+    )
+    (tmp_path / "rankings").mkdir()
+    pq.write_table(table, tmp_path / "rankings" / "part.parquet")
+    found = requests.choose(
+        read_histories([f"{artifacts['examples'].uri}/Split-all/part.gz"]),
+        SplitConfig(min_user_events=3, min_development_events=2),
+        dataclasses.replace(EVALUATION, seen_items=seen),
+        6,
+        str(tmp_path),
+        USERS,
+    )
+    assert len(found) == USERS
+    for request, items in zip(found, _histories(catalogue), strict=True):
+        history = [catalogue.item_ids[i] for i in items[:-1]]
+        assert request.history == history
+        assert request.exclude == (history if seen == "filtered" else [])
+
+
 def test_evaluation_of_another_run_is_an_error(inputs, tmp_path):
     artifacts, rows = inputs
     other = standard_artifacts.ModelEvaluation()
@@ -277,16 +348,16 @@ def test_evaluation_of_another_run_is_an_error(inputs, tmp_path):
 
 
 class Answers(checks.ServerProbe):
-    """Answers this ranking, whatever is asked."""
+    """Answers these rankings, a row each, whatever is asked."""
 
-    def __init__(self, ranking):
-        self.ranking = ranking
+    def __init__(self, *rankings):
+        self.rankings = rankings
 
     def predict(self, request):
         answer = predict_pb2.PredictResponse()
         for name, values in (
-            ("item_ids", [list(self.ranking)]),
-            ("scores", [list(self.ranking.values())]),
+            ("item_ids", [list(ranking) for ranking in self.rankings]),
+            ("scores", [list(ranking.values()) for ranking in self.rankings]),
         ):
             answer.outputs[name].CopyFrom(tf.make_tensor_proto(values))
         return answer
@@ -316,6 +387,20 @@ def test_shorter_answer_than_measured_is_wrong():
     request = MeasuredRequest("u1", [b"z"], [], ["a", "b"])
     assert not Answers({"a": 1.0}).check_answers([request]).passed
     assert not Answers({"a": 1.0, "": -np.inf}).check_answers([request]).passed
+
+
+@pytest.mark.parametrize(
+    ("nobody", "stranger", "passed"),
+    [
+        ({"a": 2.0, "b": 1.0}, {"a": 2.0, "b": 1.0}, True),
+        ({"a": 2.0, "b": 1.0}, {"b": 2.0, "a": 1.0}, False),
+        ({"a": 2.0, "b": np.nan}, {"a": 2.0, "b": np.nan}, False),
+        ({"a": 2.0, "": 1.0}, {"a": 2.0, "": 1.0}, False),
+    ],
+)
+def test_strangers_get_the_same_items_with_scores(nobody, stranger, passed):
+    """An unknown item tells no more than no item does."""
+    assert Answers(nobody, stranger).check_strangers().passed is passed
 
 
 def test_schema_must_fit_the_signatures():
