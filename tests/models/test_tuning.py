@@ -183,6 +183,70 @@ def test_values_that_exclude_each_other_are_told_and_passed_by(tmp_path):
     assert any("failed" in line for line in search.lines)
 
 
+def test_a_loss_that_is_lost_late_is_never_the_best(tmp_path):
+    """However good the validations before it were."""
+
+    def value(settings):
+        if settings.model.sequential.dropout > 0.35:
+            raise TrainingDivergedError("the loss is lost")
+        return 0.1
+
+    class LostLate(MadeUp):
+        def _fit(self, name, settings, folder, after_epoch):
+            record = {"epoch": 1, "phase": JOINT, NDCG: 0.8, "seconds": 1.0}
+            if settings.model.sequential.dropout > 0.35:
+                after_epoch(record)
+            super()._fit(name, settings, folder, after_epoch)
+
+    best, (result,) = LostLate(tmp_path, STAGE, value=value).run()
+    assert best[DROPOUT] < 0.35
+    assert result.best.value == pytest.approx(0.1)
+    lost = [t for t in result.trials if t.parameters[DROPOUT] > 0.35]
+    assert {(trial.state, trial.value) for trial in lost} == {(FAILED, None)}
+    assert min(trial.epochs for trial in lost) >= 1
+
+
+def test_a_stages_settings_win_over_the_winners_before(tmp_path):
+    second = StageConfig(
+        "second",
+        2,
+        {RATE: ParameterConfig(low=0.001, high=0.1, log=True)},
+        settings={DROPOUT: 0.9},
+    )
+    search = MadeUp(tmp_path, STAGE, second)
+    best, _ = search.run()
+    tried = [s for name, s in search.fits if name.startswith("second")]
+    assert [s.model.sequential.dropout for s in tried] == [0.9, 0.9]
+    # They hold for the trials of their stage only.
+    assert best[DROPOUT] != 0.9
+
+
+def test_another_space_is_another_search(tmp_path):
+    first = MadeUp(tmp_path, STAGE)
+    first.run()
+    narrow = {**SPACE, DROPOUT: ParameterConfig(low=0.0, high=0.2, step=0.1)}
+    search = MadeUp(tmp_path, dataclasses.replace(STAGE, space=narrow))
+    _, (result,) = search.run()
+    assert len(search.fits) == STAGE.trials
+    assert all(trial.parameters[DROPOUT] <= 0.2 for trial in result.trials)
+
+
+def test_trials_at_random_are_those_of_the_seed_and_no_more(tmp_path):
+    """After the configuration itself: whatever their values, the same."""
+
+    def tried(folder, value, **config):
+        search = MadeUp(tmp_path / folder, STAGE, value=value, **config)
+        _, (result,) = search.run()
+        return [trial.parameters for trial in result.trials]
+
+    one = tried("one", _value)
+    other = tried("other", lambda settings: 1 - _value(settings))
+    assert one[:5] == other[:5]
+    assert one != other
+    assert len({str(values) for values in one[:5]}) > 2
+    assert tried("seed", _value, seed=1)[1:5] != one[1:5]
+
+
 @pytest.mark.parametrize(
     ("key", "choices", "bad", "message"),
     [
