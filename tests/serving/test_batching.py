@@ -95,17 +95,20 @@ def test_requests_that_wait_run_together_and_get_their_rows():
         calls.wait_queued(1)
         calls.send("two", [["c", "d"], ["e", "f"]])
         calls.wait_queued(3)
-        calls.send("more", [["g", "h"], ["i", "j"]])  # Not into a batch of 4.
-        calls.wait_queued(5)
+        calls.send("fits", [["k", "l"]])  # Fills the batch of 4.
+        calls.wait_queued(4)
+        calls.send("more", [["g", "h"], ["i", "j"]])
+        calls.wait_queued(6)
         model.go_on.set()
         answers = calls.join()
     assert answers == {
         "first": [b"x y"],
         "one": [b"a b"],
         "two": [b"c d", b"e f"],
+        "fits": [b"k l"],
         "more": [b"g h", b"i j"],
     }
-    assert model.shapes == [(1, 2), (3, 2), (2, 2)]
+    assert model.shapes == [(1, 2), (4, 2), (2, 2)]
 
 
 def test_timeout_ends_a_batch_that_is_not_full():

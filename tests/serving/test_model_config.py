@@ -105,6 +105,10 @@ def test_batching_parameters(tmp_path):
             "max_batch_size { value: 4 } allowed_batch_sizes: [8, 4]",
             "increasing order",
         ),
+        (
+            "max_batch_size { value: 4 } allowed_batch_sizes: [2, 4, 4]",
+            "increasing order",
+        ),
         ("batch_size: 3", 'no field named "batch_size"'),
     ],
 )

@@ -21,7 +21,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from serving import client, flags, server, versions
+from serving import client, flags, servables, server, versions
 from serving.local_server import LocalServer, LocalServerError
 from tests.serving.contract.requests import (
     HISTORY,
@@ -303,6 +303,33 @@ def test_flags_of_tf_serving(capsys):
     assert tuned.grpc_channel_arguments == [("grpc.a", 1), ("grpc.b", "x")]
     ignored = capsys.readouterr().err
     assert ignored == "Ignored here: --grpc_max_threads\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "times"),
+    [
+        ([], [1]),
+        (["--num_request_iterations_for_warmup=3"], [3]),
+        (["--enable_model_warmup=false"], []),
+    ],
+)
+def test_a_version_is_warm_when_it_is_handed_over(
+    monkeypatch, arguments, times
+):
+    class Loaded:
+        """Notes how often its requests are replayed."""
+
+        def __init__(self, *_):
+            self.replayed = []
+
+        def warm_up(self, iterations=1):
+            self.replayed.append(iterations)
+
+    monkeypatch.setattr(servables, "Servable", Loaded)
+    load = server._loader(
+        flags.parse(["--model_base_path=m", *arguments]), None
+    )
+    assert load("create", 1, "m/1").replayed == times
 
 
 @pytest.mark.parametrize(

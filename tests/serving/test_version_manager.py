@@ -268,6 +268,25 @@ def test_reload_adds_and_removes_models_or_changes_nothing(tmp_path):
     asyncio.run(scenario())
 
 
+def test_a_server_is_ready_once_all_of_its_models_are(tmp_path):
+    """A load balancer asks for the server, not for a model."""
+
+    async def scenario():
+        (tmp_path / "a").mkdir()
+        (tmp_path / "b").mkdir()
+        models = ModelManager(
+            [ModelEntry(name, str(tmp_path / name)) for name in ("a", "b")],
+            _load,
+            any_label=False,
+        )
+        for name, ready in (("a", False), ("b", True)):
+            _write(tmp_path / name, "1")
+            await models.watch(0)
+            assert models.available.is_set() is ready
+
+    asyncio.run(scenario())
+
+
 def test_watching_survives_a_folder_that_is_away(tmp_path, caplog):
     async def scenario():
         model = ModelEntry("create", str(tmp_path / "away"))

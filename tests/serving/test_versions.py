@@ -1,11 +1,13 @@
 """The command for versions on disk, beside a running server."""
 
 import os
+import pathlib
 import re
 
 import pytest
+import tensorflow as tf
 
-from serving import model_config, versions
+from serving import model_config, version_folders, versions
 
 CONFIG = """model_config_list {{ config {{
   name: "create" base_path: "{}" model_platform: "tensorflow"
@@ -40,6 +42,40 @@ def test_prune_keeps_the_newest_and_what_is_still_being_written(base_path):
     assert _numbers(base_path) == [1, 2, 3, 4, 5, 6]
     assert _run(*arguments) == 0
     assert _numbers(base_path) == [4, 5, 6]
+
+
+def test_no_server_ever_sees_half_a_version(base_path, monkeypatch):
+    """What counts as a version is whole, at every moment of a change."""
+
+    def check():
+        for version, path in version_folders.find(str(base_path)).items():
+            files = {
+                os.path.relpath(os.path.join(folder, name), path)
+                for folder, _, names in os.walk(path)
+                for name in names
+            }
+            copy = {version_folders.COPY_OF_FILE} if version > 6 else set()
+            assert files == {"saved_model.pb", "variables/data"} | copy
+
+    def checked(step):
+        def act(*arguments):
+            step(*arguments)
+            check()
+
+        return act
+
+    def piecemeal(folder):
+        """As a kill, or another process, finds it in between."""
+        for path in sorted(pathlib.Path(folder).rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+            check()
+        os.rmdir(folder)
+
+    monkeypatch.setattr(tf.io.gfile, "copy", checked(tf.io.gfile.copy))
+    monkeypatch.setattr(tf.io.gfile, "rmtree", piecemeal)
+    assert _run("rollback", base_path) == 0
+    assert _run("prune", base_path, "--keep", 2, "--nothing_serves") == 0
+    assert len(version_folders.find(str(base_path))) == 2
 
 
 def test_prune_keeps_what_a_configuration_names(base_path, tmp_path, capsys):
