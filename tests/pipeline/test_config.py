@@ -230,6 +230,7 @@ def test_unknown_key_names_file_line_and_nearest_key(tmp_path):
     ("override", "words"),
     [
         ("training.seed=many", "`training.seed` must be int, found str"),
+        ("training.seed=true", "`training.seed` must be int, found bool"),
         (
             "training.seed=2147483648",
             "`seed` must lie in [-2147483648, 2147483647], found 2147483648",
@@ -296,6 +297,9 @@ def test_an_approximate_index_is_what_the_metrics_are_of():
     assert "raise `candidates` to 200" in message
     load_config(DEMO, [few])
     load_config(DEMO, ["serving.index=scann", "evaluation.cutoffs=[10]", few])
+    # The fix that the message names is one.
+    enough = "serving.scann.candidates=200"
+    load_config(DEMO, ["serving.index=scann", enough])
 
 
 def test_warm_up_needs_a_graph():
@@ -343,6 +347,17 @@ def test_a_graph_alone_needs_a_weight():
     message = error_of(DEMO, *alone, "model.global_weight=0")
     assert "must be above 0 in the graph tower" in message
     load_config(DEMO, alone)
+    # In every epoch, not in the first alone.
+    message = error_of(
+        DEMO, *alone, "model.global_weight={start: 1, end: 0, epochs: 3}"
+    )
+    assert "must be above 0 in the graph tower" in message
+
+
+def test_patience_has_room_for_a_second_validation():
+    """With both at 4 epochs 4 and 8 are validated before it runs out."""
+    config = load_config(DEMO, ["training.validate_every=4"])
+    assert config.training.patience == 4
 
 
 def test_a_repeated_key_is_an_error_with_both_lines(tmp_path):
@@ -493,6 +508,8 @@ def test_environment_variable_in_the_path(tmp_path, monkeypatch):
 def test_environment_variable_with_a_default(monkeypatch):
     override = "logs.path=${MY_LOGS:-/fallback}/x"
     monkeypatch.delenv("MY_LOGS", raising=False)
+    assert load_config(DEMO, [override]).logs.path == "/fallback/x"
+    monkeypatch.setenv("MY_LOGS", "")  # as a shell has it
     assert load_config(DEMO, [override]).logs.path == "/fallback/x"
     monkeypatch.setenv("MY_LOGS", "/given")
     assert load_config(DEMO, [override]).logs.path == "/given/x"
