@@ -55,9 +55,14 @@ def test_columns_share_their_draws():
 
 
 def test_blocks_do_not_change_the_draws(monkeypatch):
+    """Nor how many there are, where they are no whole number of blocks."""
     whole = column_intervals(values(), 100, seed=4)
+    alone = bootstrap_intervals(values()[:, 0], 100, seed=4)
     monkeypatch.setattr(bootstrap, "_BLOCK_ENTRIES", 300 * 7)
     np.testing.assert_allclose(column_intervals(values(), 100, seed=4), whole)
+    np.testing.assert_allclose(
+        bootstrap_intervals(values()[:, 0], 100, seed=4), alone
+    )
 
 
 def test_equal_models_differ_by_nothing():
