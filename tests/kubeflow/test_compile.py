@@ -24,6 +24,7 @@ from kubeflow.errors import CompileError
 from kubeflow.exec_values import exec_values
 from models.settings import SettingsError, from_json
 from pipeline.config import REPOSITORY, PipelineConfig
+from pipeline.kubeflow_config import StepConfig
 from tests.kubeflow.helpers import CLUSTER, DEMO, IMAGE, settings
 from tests.kubeflow.outline import outline
 
@@ -448,6 +449,14 @@ def test_a_folder_on_a_volume_is_a_place():
 def test_bad_settings_are_refused_when_they_are_read(override, words):
     with pytest.raises(SettingsError, match=re.escape(words)):
         settings(override)
+
+
+def test_a_pod_may_ask_for_all_that_it_may_have():
+    """Kubernetes then evicts it last."""
+    step = StepConfig(
+        cpu_request=2, cpu_limit=2, memory_request_gb=8, memory_limit_gb=8
+    )
+    assert step.cpu_request == step.cpu_limit
 
 
 class _Spec(component_spec.ComponentSpec):

@@ -106,6 +106,23 @@ def test_attempts_in_folders_of_their_own_tell_the_settings_too(
     assert source == "run-1"
 
 
+def test_of_several_attempts_the_last_one_counts(root, spec, tmp_path):
+    step = root / "run-1" / "RankingEvaluator"
+    for attempt, seconds in (("9c", 10), ("1b", 30), ("5a", 20)):
+        folder = shutil.copytree(
+            root / "run-2/RankingEvaluator/evaluation",
+            step / attempt / "evaluation",
+        )
+        (folder / "report.html").write_text(attempt)
+        os.utime(folder / "report.html", (seconds, seconds))
+    shutil.rmtree(step / "evaluation")
+    (report, _), source = fetch_report(
+        str(root), "run-1", tmp_path / "out", evaluation_settings(spec)
+    )
+    assert source == "run-1"
+    assert report.read_text() == "1b"
+
+
 def test_several_that_may_be_the_one_are_listed_and_none_is_taken(
     root, spec, tmp_path
 ):

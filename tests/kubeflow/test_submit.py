@@ -195,6 +195,28 @@ def test_failures_in_a_row_are_borne_with_longer_waits(monkeypatch):
     assert waits == [*growing, 10, *growing]
 
 
+@pytest.mark.parametrize(
+    ("status", "asked"),
+    [(400, 1), (401, 1), (404, 1), (408, 2), (429, 2), (500, 2), (503, 2)],
+)
+def test_what_may_pass_is_asked_again(monkeypatch, status, asked):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    asked_so_far = []
+
+    def get_run():
+        asked_so_far.append(1)
+        if len(asked_so_far) == 1:
+            raise kfp_server_api.ApiException(status, "no")
+        return kfp_server_api.V2beta1Run(state="SUCCEEDED")
+
+    if asked == 1:
+        with pytest.raises(kfp_server_api.ApiException):
+            watch(get_run, out=io.StringIO())
+    else:
+        assert watch(get_run, out=io.StringIO()) == "SUCCEEDED"
+    assert len(asked_so_far) == asked
+
+
 def test_a_run_that_does_not_exist_is_not_waited_for(server, host, capsys):
     assert call(host, "--watch", "run-7") == 1
     said = capsys.readouterr().err
