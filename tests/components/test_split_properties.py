@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from components import splits, targets
@@ -156,8 +156,21 @@ def test_fits_take_what_the_parts_say(case):
         assert set(owners[refit.rows]) == set(owners[selection])
 
 
+def by_hand() -> Case:
+    """One user of whom all development is train, and one with more.
+
+    Users of the first kind are rare among the random ones.
+    """
+    split = SplitConfig(min_user_events=1, min_development_events=1)
+    users = [[(0, 0), (1, 1)], [(0, 0), (1, 1), (2, 5)]]
+    return Case(
+        split, split_reference.histories(users, split, 2, 8, [False, False])
+    )
+
+
 @FEW
 @given(cases())
+@example(by_hand())
 def test_nobody_is_validated_on_what_was_trained_on(case):
     histories, split = case.histories, case.split
     validation = np.flatnonzero(splits.validation_users(histories, split))
