@@ -1,5 +1,6 @@
 """No two draws of a fit are made from the same numbers."""
 
+import dataclasses
 import itertools
 import pathlib
 
@@ -9,7 +10,13 @@ import tensorflow as tf
 
 import models
 from models import random_streams
+from models.config import LocalLossConfig
+from models.create import Create, LossWeights
+from models.fitting.compiled_epoch import CompiledEpoch
+from models.fitting.input_pipeline import right_aligned
 from models.random_streams import Stream
+from models.sequential.layers import DropoutMasks
+from tests.models.fit_helpers import MODEL, NUM_ITEMS, TRAINING, make_period
 
 OF_AN_EPOCH = {
     name: value
@@ -93,3 +100,104 @@ def test_numbers_are_folded_into_seeds_here_alone(function):
         for file in folder.rglob("*.py")
         if function in file.read_text()
     ] == ["random_streams.py"]
+
+
+def test_orders_of_an_epoch_are_drawn_as_said(eager, monkeypatch):
+    drawn = []
+
+    def order(seed, epoch, stream, call=random_streams.order):
+        drawn.append((seed, epoch, stream))
+        return call(seed, epoch, stream)
+
+    monkeypatch.setattr(random_streams, "order", order)
+    period = make_period(10)
+    training = dataclasses.replace(TRAINING, seed=6, batch_by_length=True)
+    compiled = CompiledEpoch(
+        Create(MODEL, NUM_ITEMS, period.adjacency, 0),
+        training,
+        period.sequences,
+    )
+    compiled.run(3, warmup=True)
+    assert drawn == [(6, 3, random_streams.GRAPH_EDGES)]
+    drawn.clear()
+    compiled.run(4, warmup=False)
+    assert sorted(drawn) == [
+        (6, 4, stream)
+        for stream in (
+            random_streams.SEQUENCES,
+            random_streams.EDGES,
+            random_streams.BATCHES,
+        )
+    ]
+
+
+# In a step of two blocks. Of the pass that is trained on: the positions'
+# dropout and the attention's of each block. Beside it: dropped edges, two
+# attempts at negatives, centres of buckets.
+OF_BOTH = 3 + 1 + 2 + 1
+
+
+@pytest.mark.parametrize(
+    ("encoder", "draws", "passes"),
+    [
+        ("sasrec", OF_BOTH, 1),
+        # Masks, last masks, and the dropout of the pass for user vectors.
+        ("bert4rec", OF_BOTH + 2 + 3, 2),
+    ],
+)
+def test_no_two_draws_of_a_step_repeat_each_other(
+    encoder, draws, passes, eager, monkeypatch
+):
+    tower = dataclasses.replace(
+        MODEL.sequential,
+        encoder=encoder,
+        num_blocks=2,
+        dropout=0.2,
+        attention_dropout=0.3,
+        last_mask_probability=0.5,
+    )
+    config = dataclasses.replace(
+        MODEL,
+        sequential=tower,
+        graph=dataclasses.replace(MODEL.graph, edge_dropout=0.1),
+        local_loss=LocalLossConfig(kind="scalable_cross_entropy"),
+    )
+    period = make_period(10)
+    model = Create(config, NUM_ITEMS, period.adjacency, 0)
+    seeds, masks = [], {}
+
+    def noted(draw):
+        def drawn(*arguments, **others):
+            seed = others["seed"] if "seed" in others else arguments[1]
+            seeds.append(tuple(seed.numpy()))
+            return draw(*arguments, **others)
+
+        return drawn
+
+    def numbered(self, inputs, number, call=DropoutMasks.__call__):
+        masks.setdefault(id(self), (self, []))[1].append(number)
+        return call(self, inputs, number)
+
+    for module, name in (
+        (tf.random, "stateless_uniform"),
+        (tf.random, "stateless_normal"),
+        (tf.nn.experimental, "stateless_dropout"),
+    ):
+        monkeypatch.setattr(module, name, noted(getattr(module, name)))
+    monkeypatch.setattr(DropoutMasks, "__call__", numbered)
+    sequences = period.sequences
+    model.joint_loss(
+        tf.constant(
+            right_aligned(sequences.items, sequences.offsets, tower.max_length)
+        ),
+        tf.constant(sequences.users),
+        tf.range(len(period.adjacency.edges)),
+        SEED,
+        LossWeights(tf.constant(1.0), tf.constant(1.0)),
+    )
+    assert len(seeds) == draws
+    assert len(set(seeds)) == draws
+    # Input, attention and feed-forward of each block, every mask once.
+    assert [sorted(numbers) for _, numbers in masks.values()] == (
+        [[0, 1, 2, 3, 4]] * passes
+    )
