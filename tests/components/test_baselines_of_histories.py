@@ -105,6 +105,32 @@ def test_a_baseline_sees_the_newest_known_items_before_the_target(seed, kind):
             assert found[rule, seen].distinct[5] == len(recommended)
 
 
+@pytest.mark.parametrize(("max_length", "newest"), [(1, 1), (2, 1), (4, 3)])
+def test_a_baseline_sees_as_much_as_the_model(monkeypatch, max_length, newest):
+    """Which recommends from max_length - 1 items."""
+    histories = random_log(0)
+    universe = measures.build_universe(histories, "log")
+    mask = splits.test_users(histories, SPLIT)
+    test = histories.select(mask)
+    rows = universe.rows[np.repeat(mask, histories.num_events)]
+    baseline = Product(personal.fit_matrix(histories, universe, SPLIT, 4))
+    monkeypatch.setattr(baselines, "make_baseline", lambda *_: baseline)
+    targets = {rule: select_targets(test, rule, 0) for rule in RULES}
+    found = baselines.rank_all(
+        histories,
+        targets,
+        universe,
+        SPLIT,
+        max_length,
+        dataclasses.replace(CONFIG, baselines=("pure_svd",)),
+    )
+    for rule in RULES:
+        ranks, _ = expected(
+            baseline, histories, test, universe, rows, rule, "kept", newest
+        )
+        assert found["pure_svd"][rule, "kept"].ranks.tolist() == ranks, rule
+
+
 def test_fit_events_by_hand():
     histories = random_log(0)
     universe = measures.build_universe(histories, "log")
