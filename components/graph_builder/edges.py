@@ -79,7 +79,7 @@ def window_sizes(config: GraphConfig, ends: np.ndarray) -> np.ndarray:
     if config.newest is not None:
         return np.minimum(ends, config.newest)
     if config.newest_share is not None:
-        # 0.1 * 30 is a little more than 3 in binary; that is no fourth event.
+        # 0.07 * 100 is a little more than 7 in binary; that is no eighth event.
         exact = np.round(ends * config.newest_share, 9)
         return np.ceil(exact).astype(np.int64)
     return ends

@@ -123,6 +123,15 @@ def test_window_sizes(config, expected):
     assert sizes.tolist() == expected
 
 
+def test_a_share_is_rounded_up_as_in_whole_numbers():
+    ends = np.arange(400)
+    for percent in range(1, 101):
+        config = GraphConfig(newest=None, newest_share=percent / 100)
+        np.testing.assert_array_equal(
+            window_sizes(config, ends), -(-percent * ends // 100)
+        )
+
+
 def test_weights_are_the_symmetric_normalisation():
     events = random_events(0, 20, 30)
     edges = random_graph(events).edge_sets["interacts"]
