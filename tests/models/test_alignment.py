@@ -182,12 +182,14 @@ def test_shift_and_scale_of_columns_change_nothing(loss):
     np.testing.assert_allclose(moved, loss(local, global_), rtol=1e-7)
 
 
-def test_length_of_the_vectors_changes_nothing_for_infonce():
+@pytest.mark.parametrize("loss", [_infonce, _barlow_rows])
+def test_length_of_the_vectors_changes_nothing(loss):
+    """In neither tower, where a loss takes directions only."""
     local, global_ = _pair()
     lengths = np.random.default_rng(0).uniform(0.1, 9, [USERS, 1])
-    np.testing.assert_allclose(
-        _infonce(local * lengths, global_), _infonce(local, global_)
-    )
+    expected = loss(local, global_)
+    np.testing.assert_allclose(loss(local * lengths, global_), expected)
+    np.testing.assert_allclose(loss(local, global_ * lengths), expected)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
