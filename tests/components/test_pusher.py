@@ -120,3 +120,8 @@ def test_half_a_push_is_no_push(push, tmp_path, monkeypatch):
 def test_what_is_not_blessed_is_not_pushed(push, tmp_path):
     assert push(blessed=0).get_int_custom_property("pushed") == 0
     assert not (tmp_path / "served").exists()
+    # Nor does it count as pushed where the same model is served already.
+    push()
+    (version,) = versions(tmp_path)
+    assert push(blessed=0).get_int_custom_property("pushed") == 0
+    assert versions(tmp_path) == [version]
