@@ -8,7 +8,6 @@ import os
 import re
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from apache_beam.io.filesystem import BeamIOError, FileMetadata
@@ -136,7 +135,9 @@ def _below(pattern: str, below: list[str]) -> str:
     """A pattern, in quotes for YAML, for files that lie in sub-folders."""
     last = pattern.rpartition("/")[2]
     if not any(fnmatch.fnmatch(os.path.basename(f), last) for f in below):
-        last = "*" + "".join(Path(below[0]).suffixes)
+        # All endings of the first one: `*.csv.gz`.
+        endings = os.path.basename(below[0]).lstrip(".").split(".")[1:]
+        last = ".".join(["*", *endings])
     return f'"**/{last}"'
 
 

@@ -273,6 +273,10 @@ ALLOWED = {
         "lists local folders whose names hold a glob's characters",
     ),
     (
+        "history_example_gen/readers.py",
+        "os.path.isfile",
+    ): "says which two keys to set where `logs.path` is a local file",
+    (
         "code_fingerprint.py",
         "pathlib",
     ): "reads this repository's own source where the pipeline is started",
