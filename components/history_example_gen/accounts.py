@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from tfx.dsl.io import fileio
 
-from components.history_example_gen import rules
+from components.history_example_gen import event_types, rules
 from components.history_example_gen.histories import BucketHistories
 from components.history_example_gen.rows import BadRow
 from components.history_example_gen.time_units import find_wrong_units
@@ -38,6 +38,7 @@ class BlockAccount:
         bad_rows: the unusable ones.
         dropped: rule to usable rows that it dropped.
         other_units: see `time_units`.
+        event_types: usable rows per event type, see `event_types`.
     """
 
     path: str
@@ -47,6 +48,7 @@ class BlockAccount:
     bad_rows: list[BadRow]
     dropped: dict[str, int] = dataclasses.field(default_factory=dict)
     other_units: dict[str, int] = dataclasses.field(default_factory=dict)
+    event_types: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +129,8 @@ def summarize(
 
     Returns:
         files, rows, used, users and items; `dropped`: rows per rule, in the
-        order the rules apply; `dead`: rows per reason;
+        order the rules apply; `dead`: rows per reason; `event_types`: usable
+        rows per type, the most frequent first, where `keep` looks at them;
         `times` of the used events: `first` and `last` (UTC, null without
         events), and how many lie `before_1980`;
         `dead_columns`: rows per column, then per reason; `samples`: up to
@@ -169,6 +172,7 @@ def summarize(
         "used": num_used,
         "dropped": dropped,
         "dead": dict(sorted(dead.items())),
+        "event_types": event_types.total(b.event_types for b in blocks),
         "users": sum(bucket.num_users for bucket in buckets),
         "items": len(pa.concat_arrays(items).unique()) if items else 0,
         "times": {

@@ -77,6 +77,7 @@ class ReadEvents(beam.DoFn):
                     block.bad_rows,
                     block.dropped,
                     block.other_units,
+                    block.event_types,
                 ),
             )
             yield from split_by_user(
@@ -173,10 +174,9 @@ class Executor(BeamExecutor):
         if fileio.exists(temporary_folder(folder)):
             fileio.rmtree(temporary_folder(folder))
         ingest = _read_json(os.path.join(letters.uri, INGEST_FILE))
-        for line in (verdict.describe(ingest), verdict.warn(ingest, config)):
-            if line:
-                logging.info(line)
-                print(line, flush=True)
+        for line in verdict.describe(ingest), *verdict.notes(ingest, config):
+            logging.info(line)
+            print(line, flush=True)
         _check(ingest, config, letters.uri)
         _set_properties(examples, ingest, exec_properties)
 

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.history_example_gen import rules
+from components.history_example_gen import event_types, rules
 from components.history_example_gen.config import LogsConfig
 from components.history_example_gen.ids import (
     EMPTY_FIELD,
@@ -81,6 +81,8 @@ class Block:
             zeros.
         other_units: what the times seem to be written in to their number,
             see `time_units.count_other_units`.
+        event_types: usable rows per event type, see `event_types.count`;
+            empty where all are kept.
     """
 
     users: pa.Array
@@ -89,6 +91,7 @@ class Block:
     bad_rows: list[BadRow]
     dropped: dict[str, int] = dataclasses.field(default_factory=dict)
     other_units: dict[str, int] = dataclasses.field(default_factory=dict)
+    event_types: dict[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def num_rows(self) -> int:
@@ -136,11 +139,13 @@ def to_block(
             rows.reject(mask, names[role], reason)
         columns[role] = ids.values
     times = _check_times(rows, columns["timestamp"], log, config)
+    types: dict[str, int] = {}
     if config.keep.event_types:
         kinds = columns["event_type"]
         if config.format == "delimited":
             kinds = strip_fields(kinds)
-        allowed = rules.is_allowed(kinds, config.keep.event_types)
+        types = event_types.count(kinds.filter(pa.array(rows.left)))
+        allowed = event_types.find(kinds, config.keep.event_types)
         rows.drop(~allowed, rules.EVENT_TYPE)
     if config.keep.min_weight is not None:
         weights, unreadable = rules.read_weights(columns["weight"])
@@ -161,6 +166,7 @@ def to_block(
         describe(rows.faults) if rows.faults else [],
         rows.dropped,
         times.other_units,
+        types,
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from components.history_example_gen import event_types
 from components.history_example_gen.texts import check_utf8, is_text
 
 # Rules that look at single rows, applied where the rows are read.
@@ -46,18 +47,6 @@ def total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     return {rule: number for rule, number in sums.items() if number}
 
 
-def is_allowed(column: pa.Array, event_types: tuple[str, ...]) -> np.ndarray:
-    """[n] bool: the event type is one of `event_types`; missing is not.
-
-    Args:
-        column: [n] binary with nulls.
-        event_types: the allowed ones, compared byte by byte.
-    """
-    allowed = pa.array([name.encode() for name in event_types], pa.binary())
-    mask = pc.is_in(column, value_set=allowed)
-    return np.array(mask.to_numpy(zero_copy_only=False), bool)
-
-
 def read_weights(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """Reads weights such as ratings.
 
@@ -87,19 +76,22 @@ def _text_to_float(column: pa.Array) -> pa.Array:
         return pc.if_else(is_number, column, None).cast(pa.float64())
 
 
-def describe_all_dropped(dropped: dict[str, int], num_rows: int) -> str:
+def describe_all_dropped(
+    dropped: dict[str, int], num_rows: int, types: dict[str, int]
+) -> str:
     """That no event is left, and the fix, for a message.
 
     Args:
         dropped: rule to rows.
         num_rows: of the log.
+        types: rows per event type, where these were looked at.
     """
     counts = "; ".join(f"{MEANING[k]}: {n:,}" for k, n in dropped.items())
     return (
         f"No event is left of {num_rows:,} log rows: the rules in `logs.keep` "
         f"dropped {sum(dropped.values()):,} of them ({counts}). Loosen them, "
         "or check the columns that they look at (`logs.columns.event_type`, "
-        "`logs.columns.weight`)."
+        f"`logs.columns.weight`).{event_types.describe_found(types)}"
     )
 
 

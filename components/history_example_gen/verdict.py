@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from components.history_example_gen import event_types, rules
 from components.history_example_gen import rows as reasons
-from components.history_example_gen import rules
 from components.history_example_gen.config import LogsConfig
 from components.history_example_gen.logs import (
     LogsError,
@@ -53,7 +53,20 @@ def describe(ingest: dict[str, Any]) -> str:
     )
 
 
-def warn(ingest: dict[str, Any], config: LogsConfig) -> str | None:
+def notes(ingest: dict[str, Any], config: LogsConfig) -> list[str]:
+    """A line each on event types, and on what looks wrong and may be right."""
+    found, kept = ingest["event_types"], config.keep.event_types
+    lines = (
+        event_types.describe(found, kept),
+        event_types.warn(found, kept),
+        _warn_of_early_times(ingest, config),
+    )
+    return [line for line in lines if line]
+
+
+def _warn_of_early_times(
+    ingest: dict[str, Any], config: LogsConfig
+) -> str | None:
     """One line where used events lie before there were such logs."""
     early, used = ingest["times"]["before_1980"], ingest["used"]
     if not early:
@@ -102,7 +115,9 @@ def check(
             return
         if ingest["dropped"]:
             raise LogsError(
-                rules.describe_all_dropped(ingest["dropped"], num_rows)
+                rules.describe_all_dropped(
+                    ingest["dropped"], num_rows, ingest["event_types"]
+                )
             )
     worst, counts = max(
         ingest["dead_columns"].items(), key=lambda c: sum(c[1].values())

@@ -89,6 +89,7 @@ def read_logs(
                     block.bad_rows,
                     block.dropped,
                     block.other_units,
+                    block.event_types,
                 )
             )
     # It raises where rows are lost or doubled.

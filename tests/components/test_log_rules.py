@@ -343,6 +343,57 @@ def test_rules_that_drop_everything_are_an_error(tmp_path: pathlib.Path):
     message = str(raised.value)
     assert "`logs.keep` dropped 3 of them (event type not kept: 3)" in message
     assert "`logs.columns.event_type`" in message
+    assert message.endswith("Event types found: 'view' 3.")
+
+
+def with_types(tmp_path: pathlib.Path, kinds: list[str], kept: list[str]):
+    """What is said of a log with a row for each of `kinds`, in blocks."""
+    rows = "".join(f"ann,tea,{n},{kind}\n" for n, kind in enumerate(kinds))
+    config = LogsConfig(
+        columns=ColumnsConfig(event_type="what"),
+        keep=KeepConfig(event_types=tuple(kept)),
+    )
+    text = "user_id,item_id,timestamp,what\n" + rows
+    reading = read_logs(tmp_path, {"a": text}, config, block_bytes=500)
+    return reading.ingest["event_types"], verdict.notes(reading.ingest, config)
+
+
+def test_event_types_are_counted_over_blocks_and_named(tmp_path: pathlib.Path):
+    kinds = ["view", "buy", "view", "", "cart"] * 30
+    found, notes = with_types(tmp_path, kinds, ["cart", "buy"])
+    assert list(found.items()) == [
+        ("view", 60),
+        ("", 30),
+        ("buy", 30),
+        ("cart", 30),
+    ]
+    assert notes[0] == (
+        "HistoryExampleGen: event types, kept: 'buy' 30, 'cart' 30; left out: "
+        "'view' 60, empty 30."
+    )
+
+
+def test_a_kept_event_type_that_no_row_has_is_named(tmp_path: pathlib.Path):
+    _, notes = with_types(
+        tmp_path, ["view", "addtocart"], ["view", "add_to_cart"]
+    )
+    assert notes[1] == (
+        "HistoryExampleGen: warning: no row has the event type 'add_to_cart' "
+        "of `logs.keep.event_types`. Found: 'addtocart' 1, 'view' 1. Did you "
+        "mean 'addtocart'?"
+    )
+
+
+def test_ids_in_the_place_of_event_types_stay_a_short_list(
+    tmp_path: pathlib.Path,
+):
+    kinds = [f"t{n:04}" for n in range(2000)]
+    found, notes = with_types(tmp_path, kinds, ["t1999"])
+    assert len(found) == 50
+    # `t1999` is there, beyond the types that are counted.
+    assert len(notes) == 1
+    assert "the 50 most frequent event types, kept: none; left" in notes[0]
+    assert notes[0].endswith(", 42 more.")
 
 
 def test_every_reason_has_words():
@@ -363,6 +414,7 @@ def test_every_reason_has_words():
             "items": 0,
             "dead_columns": {"x": {reason: 1}},
             "samples": {"x": [{"where": "a:1", "row": "text"}]},
+            "event_types": {},
             "wrong_units": [],
             "times": {"first": None, "last": None, "before_1980": 0},
         }
