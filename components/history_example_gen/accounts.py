@@ -63,6 +63,8 @@ class BucketAccount:
         first: unix seconds of the first event, None without events.
         last: of the last one.
         num_early: events before 1980.
+        longest: user with the most events (the first of several), and how
+            many; None without events.
     """
 
     num_users: int
@@ -72,6 +74,7 @@ class BucketAccount:
     first: int | None = None
     last: int | None = None
     num_early: int = 0
+    longest: tuple[str, int] | None = None
 
 
 def account_of(
@@ -93,7 +96,17 @@ def account_of(
         int(keys.min()) // keys_per_second if len(keys) else None,
         int(keys.max()) // keys_per_second if len(keys) else None,
         int(np.count_nonzero(keys < EARLY * keys_per_second)),
+        _longest(histories),
     )
+
+
+def _longest(histories: BucketHistories) -> tuple[str, int] | None:
+    if not histories.num_users:
+        return None
+    lengths = np.diff(histories.offsets)
+    user = int(lengths.argmax())
+    name = histories.user_ids[user].as_py().decode("utf-8", "replace")
+    return name, int(lengths[user])
 
 
 def write_dead_letters(folder: str, blocks: Iterable[BlockAccount]) -> None:
@@ -135,7 +148,8 @@ def summarize(
         events), and how many lie `before_1980`;
         `dead_columns`: rows per column, then per reason; `samples`: up to
         three rows per column, as file:line and text; `wrong_units`: what
-        `time_units.find_wrong_units` returns.
+        `time_units.find_wrong_units` returns; `longest`: the `user` with the
+        most used `events`, null without events.
 
     Raises:
         RuntimeError: rows were lost or doubled on the way (a bug).
@@ -183,7 +197,16 @@ def summarize(
         "dead_columns": {name: dict(n) for name, n in columns.items()},
         "samples": samples,
         "wrong_units": find_wrong_units(blocks),
+        "longest": _longest_of(buckets),
     }
+
+
+def _longest_of(buckets: list[BucketAccount]) -> dict[str, Any] | None:
+    found = [bucket.longest for bucket in buckets if bucket.longest]
+    if not found:
+        return None
+    user, events = min(found, key=lambda pair: (-pair[1], pair[0]))
+    return {"user": user, "events": events}
 
 
 def _utc(second: int) -> str:

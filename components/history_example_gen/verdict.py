@@ -30,6 +30,11 @@ _MEANING = {
     reasons.UNREADABLE_WEIGHT: "missing or unreadable weight",
 }
 
+# A history so long, and such a share of all events, is no person's. The longest
+# of MovieLens-1M has 2,314 events, 0.23 %.
+_LONG = 5_000
+_LONG_SHARE = 0.01
+
 
 def describe(ingest: dict[str, Any]) -> str:
     """One line of counts; every row is in it once."""
@@ -60,6 +65,7 @@ def notes(ingest: dict[str, Any], config: LogsConfig) -> list[str]:
         event_types.describe(found, kept),
         event_types.warn(found, kept),
         _warn_of_early_times(ingest, config),
+        _warn_of_long_history(ingest, config),
     )
     return [line for line in lines if line]
 
@@ -77,6 +83,23 @@ def _warn_of_early_times(
         "or no numbers of seconds do. Check `logs.columns.timestamp` and "
         f"`logs.time_unit` (now {config.time_unit}); `logs.earliest_time: "
         "1980-01-01` sets such rows aside."
+    )
+
+
+def _warn_of_long_history(
+    ingest: dict[str, Any], config: LogsConfig
+) -> str | None:
+    """One line where one user has much of the log."""
+    longest, used = ingest["longest"], ingest["used"]
+    if not longest or longest["events"] <= max(_LONG, _LONG_SHARE * used):
+        return None
+    events, most = longest["events"], config.keep.max_user_events
+    cap = "null, no limit" if most is None else f"{most:,}"
+    return (
+        f"HistoryExampleGen: warning: user {longest['user']!r} has "
+        f"{events:,} of {used:,} used events ({events / used:.2%}), as robots "
+        "and accounts of many people do. `logs.keep.max_user_events` (now "
+        f"{cap}) is how many of a user's events are kept."
     )
 
 

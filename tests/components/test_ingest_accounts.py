@@ -104,6 +104,11 @@ def test_all_rules_in_their_order(tmp_path: pathlib.Path, seed: int):
     assert counts["users"] == expected.user.nunique()
     assert counts["dead"] == {rows.EMPTY_FIELD: lines.count("u1,,7,buy,5")}
     assert list(counts["dropped"]) == list(rules.MEANING)  # each did something
+    kinds = [x.split(",")[3] for x in lines if ",," not in x]
+    assert counts["event_types"] == pd.Series(kinds).value_counts().to_dict()
+    lengths = expected.groupby("user").size()
+    user = min(lengths.index[lengths == lengths.max()])
+    assert counts["longest"] == {"user": user, "events": lengths.max()}
     gone = sum(counts["dropped"].values()) + sum(counts["dead"].values())
     assert counts["used"] + gone == counts["rows"]
     told = describe(counts)
@@ -126,8 +131,8 @@ def test_the_same_bytes_however_the_rows_are_spread(tmp_path: pathlib.Path):
     assert len(first.files()) == 3
     for other in results[1:]:
         assert other.files() == first.files()
-        for name in ("rows", "used", "dropped", "dead", "users", "items"):
-            assert other.counts[name] == first.counts[name]
+        for name in set(first.counts) - {"files", "samples"}:
+            assert other.counts[name] == first.counts[name], name
 
 
 @pytest.mark.parametrize("unit", ["seconds", "milliseconds", "iso8601"])
@@ -193,7 +198,9 @@ def test_rules_that_leave_nothing_are_an_error(tmp_path: pathlib.Path):
     assert "`logs.keep`" in str(raised.value)
 
 
-def test_one_user_with_a_million_events(tmp_path: pathlib.Path):
+def test_one_user_with_a_million_events(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+):
     number = 1_000_000
     body = "".join(f"bot,i{n % 1000},{n + 1}\n" for n in range(number))
     files = {"a.csv.gz": HEADER + body + "ann,i7,5\n"}
@@ -204,6 +211,24 @@ def test_one_user_with_a_million_events(tmp_path: pathlib.Path):
     assert items[:3] == ["i0", "i1", "i2"]
     assert result.histories["ann"] == (["i7"], [5])
     assert result.counts["dropped"] == {rules.USER_CAP: number - 100_000}
+    assert (
+        "warning: user 'bot' has 100,000 of 100,001 used events (100.00%)"
+    ) in capsys.readouterr().out
+
+
+def test_a_history_of_a_person_is_no_warning(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+):
+    """5,000 events are nothing yet, and beyond them 1 % of the log is not."""
+    for length, others, told in (
+        (5000, 1, 0),
+        (5001, 495_099, 0),
+        (5001, 9, 1),
+    ):
+        body = "".join(f"ann,i{n % 9},{n + 1}\n" for n in range(length))
+        body += "".join(f"u{n % 999},i1,{n}\n" for n in range(others))
+        run_ingest(tmp_path / str(others), {"a.csv": HEADER + body})
+        assert capsys.readouterr().out.count("has 5,001 of") == told
 
 
 @pytest.mark.data

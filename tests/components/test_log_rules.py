@@ -415,6 +415,7 @@ def test_every_reason_has_words():
             "dead_columns": {"x": {reason: 1}},
             "samples": {"x": [{"where": "a:1", "row": "text"}]},
             "event_types": {},
+            "longest": None,
             "wrong_units": [],
             "times": {"first": None, "last": None, "before_1980": 0},
         }
