@@ -22,14 +22,15 @@ _MOST = 50
 _MOST_SHOWN = 8
 
 
-def find(column: pa.Array, allowed: tuple[str, ...]) -> np.ndarray:
-    """[n] bool: the event type is one of `allowed`; missing is not.
+def are_kept(column: pa.Array, kept: tuple[str, ...]) -> np.ndarray:
+    """[n] bool: the event type is one of `kept`; missing is not.
 
     Args:
         column: [n] binary with nulls.
-        allowed: `KeepConfig.event_types`, compared byte by byte.
+        kept: `KeepConfig.event_types`, compared byte by byte.
     """
-    mask = pc.is_in(column, value_set=_encode(allowed))
+    names = pa.array([name.encode() for name in kept], pa.binary())
+    mask = pc.is_in(column, value_set=names)
     return np.array(mask.to_numpy(zero_copy_only=False), bool)
 
 
@@ -79,11 +80,10 @@ def warn(found: Mapping[str, int], kept: tuple[str, ...]) -> str | None:
     if not missing or not found:
         return None
     others = [name for name in found if name not in kept]
-    hints = "".join(suggest(name, others) for name in missing[:1])
     return (
         "HistoryExampleGen: warning: no row has the event type "
         f"{' or '.join(map(repr, missing))} of `logs.keep.event_types`. Found: "
-        f"{_list_types(found)}.{hints}"
+        f"{_list_types(found)}.{suggest(missing[0], others)}"
     )
 
 
@@ -92,10 +92,6 @@ def describe_found(found: Mapping[str, int]) -> str:
     if not found:
         return ""
     return f" Event types found: {_list_types(found)}."
-
-
-def _encode(names: tuple[str, ...]) -> pa.Array:
-    return pa.array([name.encode() for name in names], pa.binary())
 
 
 def _most_frequent(rows: Mapping[str, int], most: int) -> dict[str, int]:

@@ -145,8 +145,8 @@ def to_block(
         if config.format == "delimited":
             kinds = strip_fields(kinds)
         types = event_types.count(kinds.filter(pa.array(rows.left)))
-        allowed = event_types.find(kinds, config.keep.event_types)
-        rows.drop(~allowed, rules.EVENT_TYPE)
+        kept = event_types.are_kept(kinds, config.keep.event_types)
+        rows.drop(~kept, rules.EVENT_TYPE)
     if config.keep.min_weight is not None:
         weights, unreadable = rules.read_weights(columns["weight"])
         rows.reject(unreadable, names["weight"], UNREADABLE_WEIGHT)
