@@ -6,6 +6,7 @@ import re
 import textwrap
 from typing import Any
 
+from components.ranking_evaluator import concentration
 from components.ranking_evaluator.words import date, metric_label
 from components.splits import LEAK_WARNING, TEMPORAL
 from components.targets import label
@@ -19,7 +20,9 @@ def format_summary(summary: dict[str, Any]) -> str:
     parts = [
         f"{_format_splits(summary)}\n{_format_drift(summary['drift'])}",
         format_metrics(summary),
-        _format_rival(summary) + _format_blessing(summary),
+        _format_rival(summary)
+        + _format_concentration(summary)
+        + _format_blessing(summary),
         _format_timings(summary),
     ]
     return "\n\n".join(parts)
@@ -161,6 +164,17 @@ def _format_rival(summary: dict[str, Any]) -> str:
         f"{100 * found['difference']:+.2f} points ({100 * low:+.2f} to "
         f"{100 * high:+.2f}), {verdict}\n"
     )
+
+
+def _format_concentration(summary: dict[str, Any]) -> str:
+    """A warning where nearly all users get the same few items, or ""."""
+    settings = summary["config"]["evaluation"]
+    line = concentration.sentence(
+        summary["metrics"],
+        (settings["targets"][0], settings["seen_items"]),
+        min(settings["cutoffs"]),
+    )
+    return textwrap.fill(f"WARNING: {line}", 76) + "\n" if line else ""
 
 
 def _format_blessing(summary: dict[str, Any]) -> str:

@@ -158,6 +158,12 @@ class Search:
         except (SettingsError, TrainingDivergedError) as error:
             trial.set_user_attr(records.REASON, str(error))
             state = TrialState.FAIL
+        except tf.errors.ResourceExhaustedError as error:
+            # such a width or batch does not fit; smaller ones may
+            trial.set_user_attr(
+                records.REASON, f"out of memory: {_first_line(error.message)}"
+            )
+            state = TrialState.FAIL
         except optuna.TrialPruned:
             state = TrialState.PRUNED
         watch.close()
@@ -263,6 +269,11 @@ class Search:
             )
             return
         study.enqueue_trial(present)
+
+
+def _first_line(text: str) -> str:
+    """What TensorFlow could not allocate, without its list of operations."""
+    return next(iter(text.strip().splitlines()), "")
 
 
 def _digest(content: Any) -> str:

@@ -34,8 +34,8 @@ class Trial:
         number: within its stage, from 1.
         parameters: by dotted name.
         state: `complete`; `pruned`, stopped because others were better by
-            then; or `failed`, with values that exclude each other or a loss
-            that diverged.
+            then; or `failed`, with values that exclude each other, a loss that
+            diverged or a model that the device has no memory for.
         value: best validation NDCG@10, of the epochs it had; None where it
             failed.
         best_epoch: whose value that is.

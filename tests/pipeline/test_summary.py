@@ -351,6 +351,17 @@ def test_table_says_how_the_model_stands_to_the_best_baseline(
     assert "best baseline" not in format_summary(written)
 
 
+def test_table_warns_of_a_model_that_shows_few_items(store, config, tmp_path):
+    record_run(store, tmp_path, "r1")
+    written = summary_writer.write_summary(config)
+    assert "WARNING" not in format_summary(written)
+    written["metrics"]["popular_random"] = rules(0.0, 0.0, 0.05)
+    assert (
+        "\nWARNING: Coverage@10 is 3.00 %, less than a tenth of PopRnd's "
+        "50.00 %:" in format_summary(written)
+    )
+
+
 def test_a_check_without_a_metric_has_no_numbers(store, config, tmp_path):
     record_run(store, tmp_path, "r1")
     written = summary_writer.write_summary(config)

@@ -8,7 +8,7 @@ from typing import Any
 
 import jinja2
 
-from components.ranking_evaluator import index_recall
+from components.ranking_evaluator import concentration, index_recall
 from components.ranking_evaluator.findings import Findings
 from components.ranking_evaluator.model_card.markdown import Section
 from components.ranking_evaluator.report import (
@@ -56,6 +56,9 @@ def render(found: Findings, card: Sequence[Section]) -> str:
         main=main,
         blessing=_blessing_rows(evaluation["blessing"]),
         headline=_headline(evaluation, main, cutoff),
+        concentration=concentration.sentence(
+            evaluation["metrics"], main, cutoff
+        ),
         index=index_recall.sentence(evaluation["index"]),
         evidence=evidence_section.section(evaluation, main, cutoff),
         card=card,
