@@ -155,9 +155,9 @@ class StageConfig:
 class PrunerConfig:
     """Stops trials that are worse than the median of those before.
 
-    A trial is looked at after `epochs` validated epochs and later, once
-    `trials` others are complete: its best value so far is compared with what
-    those of them that got as far, which may be few, had in that epoch.
+    A trial is looked at after `epochs` validated epochs and later: its best
+    value so far is compared with what the complete ones had in that epoch, if
+    at least `trials` of them got as far.
     """
 
     epochs: int = 10

@@ -233,6 +233,9 @@ class Search:
             pruner = optuna.pruners.MedianPruner(
                 n_startup_trials=self._config.pruner.trials,
                 n_warmup_steps=self._config.pruner.epochs,
+                # late epochs are reached by a few, of which half would be
+                # stopped whatever they are worth
+                n_min_trials=self._config.pruner.trials,
             )
         return optuna.create_study(
             storage=self._journal.storage,

@@ -170,6 +170,36 @@ def test_hopeless_trials_stop_early(tmp_path):
         assert trial.value < max(whole)
 
 
+def test_late_epochs_are_not_judged_by_the_few_that_got_there(tmp_path):
+    """Two of eight trials train for 12 epochs, the better one first."""
+
+    class Lengths(MadeUp):
+        def _fit(self, name, settings, folder, after_epoch):
+            number = len(self.fits)
+            self.fits.append((name, settings))
+            final = {2: 0.9, 6: 0.5}.get(number, 0.1)
+            for epoch in range(1, 13 if number in (2, 6) else 7):
+                after_epoch(
+                    {
+                        "epoch": epoch,
+                        "phase": JOINT,
+                        NDCG: final * epoch / 12,
+                        "seconds": 2.0,
+                    }
+                )
+
+    stage = dataclasses.replace(STAGE, trials=8)
+
+    def states(folder, least):
+        pruner = PrunerConfig(epochs=2, trials=least)
+        _, (result,) = Lengths(tmp_path / folder, stage, pruner=pruner).run()
+        return [trial.state for trial in result.trials]
+
+    assert states("three", 3) == [COMPLETE] * 8
+    # one that got as far is enough only where one was asked for
+    assert states("one", 1)[6] == PRUNED
+
+
 def test_values_that_exclude_each_other_are_told_and_passed_by(tmp_path):
     """A dimension of 8 has no 3 heads."""
     space = {"model.sequential.num_heads": ParameterConfig(choices=(1, 2, 3))}
