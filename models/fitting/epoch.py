@@ -8,6 +8,7 @@ from models.fitting.compiled_epoch import CompiledEpoch
 from models.fitting.divergence import check_finite, check_growth
 from models.fitting.epoch_result import LOSSES
 from models.fitting.input_pipeline import Queries
+from models.fitting.memory import of_step, of_tables, out_of_memory_told
 from models.fitting.schedule import (
     GRAPH_NDCG,
     NDCG,
@@ -38,13 +39,16 @@ def run_epoch(
 
     Raises:
         TrainingDivergedError: a loss is not finite, or grows.
+        OutOfMemoryError: a device has no memory for it.
     """
     started = time.monotonic()
     warmup = epoch.phase == WARMUP
-    result = compiled.run(
-        epoch.number, warmup, epoch.phase_epoch, epoch.max_steps
-    )
     settings = compiled.model.config, compiled.config
+    where = f"[{name}] epoch {epoch.number}"
+    with out_of_memory_told(where, of_step(*settings, warmup)):
+        result = compiled.run(
+            epoch.number, warmup, epoch.phase_epoch, epoch.max_steps
+        )
     check_finite(name, epoch.number, result.not_finite, *settings, warmup)
     record = {
         "epoch": epoch.number,
@@ -60,7 +64,8 @@ def run_epoch(
     if epoch.phase_epoch == 1:
         record["first_losses"] = result.first_losses
     check_growth(name, [*epochs, record], *settings)
-    record |= _validate(compiled, schedule, queries, epochs, epoch)
+    with out_of_memory_told(f"{where}, validation", of_tables(settings[0])):
+        record |= _validate(compiled, schedule, queries, epochs, epoch)
     return {**record, "seconds": time.monotonic() - started}
 
 

@@ -15,6 +15,7 @@ from models.fitting.compiled_epoch import CompiledEpoch
 from models.fitting.epoch import run_epoch
 from models.fitting.fit_state import FitState
 from models.fitting.input_pipeline import Queries, Sequences
+from models.fitting.memory import of_tables, out_of_memory_told
 from models.fitting.plan import plan
 from models.fitting.progress import progress_line, switch_line
 from models.fitting.schedule import (
@@ -93,6 +94,7 @@ def fit(
 
     Raises:
         TrainingDivergedError: a loss is not finite, or grows.
+        OutOfMemoryError: a device has no memory for it.
         ValueError: there is nothing to train on, or nothing to validate
             the warm-up on.
     """
@@ -113,9 +115,10 @@ def fit(
             config.seed,
         )
 
-    with devices.scope():
-        model = create()
-    compiled = CompiledEpoch(model, config, period.sequences, devices)
+    with out_of_memory_told(f"[{name}] tables", of_tables(model_config)):
+        with devices.scope():
+            model = create()
+        compiled = CompiledEpoch(model, config, period.sequences, devices)
     state = FitState(compiled, checkpoint_dir)
     if state.epochs:
         report(f"[{name}] resumed after epoch {len(state.epochs)}")

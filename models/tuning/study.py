@@ -23,6 +23,7 @@ from optuna.trial import TrialState
 from models.config.together import check_together
 from models.fitting.divergence import TrainingDivergedError
 from models.fitting.fit import Period, fit, graph_steps
+from models.fitting.memory import OutOfMemoryError
 from models.fitting.schedule import Record, Schedule
 from models.settings import SettingsError, value_at, with_values
 from models.tuning import trials as records
@@ -36,6 +37,9 @@ from models.tuning.gradient_registry import forgotten_gradients
 from models.tuning.journal import Journal
 from models.tuning.trials import Trial, progress_line
 from models.tuning.watch import Watch, suggest
+
+# values that cannot be, are not learned with or do not fit on the device
+FAILURES = (SettingsError, TrainingDivergedError, OutOfMemoryError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,14 +159,8 @@ class Search:
             settings = self._checked({**fixed, **values})
             self._fit(f"{stage.name} {number}", settings, folder, watch)
             value = watch.best
-        except (SettingsError, TrainingDivergedError) as error:
+        except FAILURES as error:
             trial.set_user_attr(records.REASON, str(error))
-            state = TrialState.FAIL
-        except tf.errors.ResourceExhaustedError as error:
-            # such a width or batch does not fit; smaller ones may
-            trial.set_user_attr(
-                records.REASON, f"out of memory: {_first_line(error.message)}"
-            )
             state = TrialState.FAIL
         except optuna.TrialPruned:
             state = TrialState.PRUNED
@@ -272,11 +270,6 @@ class Search:
             )
             return
         study.enqueue_trial(present)
-
-
-def _first_line(text: str) -> str:
-    """What TensorFlow could not allocate, without its list of operations."""
-    return next(iter(text.strip().splitlines()), "")
 
 
 def _digest(content: Any) -> str:

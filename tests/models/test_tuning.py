@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import optuna
 import pytest
-import tensorflow as tf
 
 from models.fitting.divergence import TrainingDivergedError
+from models.fitting.memory import OutOfMemoryError
 from models.fitting.schedule import JOINT, NDCG, WARMUP
 from models.settings import SettingsError, value_at, with_values
 from models.tuning.config import (
@@ -238,11 +238,9 @@ def test_a_loss_that_is_lost_late_is_never_the_best(tmp_path):
 
 
 def test_a_trial_that_does_not_fit_into_memory_is_passed_by(tmp_path):
-    """TensorFlow itself refuses the tensor, as it would on a device."""
-
     def value(settings):
         if settings.model.sequential.dropout > 0.35:
-            tf.zeros([2**40, 2**20])
+            raise OutOfMemoryError("out of memory")
         return 0.1 + settings.model.sequential.dropout
 
     search = MadeUp(tmp_path, STAGE, value=value)
@@ -251,11 +249,7 @@ def test_a_trial_that_does_not_fit_into_memory_is_passed_by(tmp_path):
     assert len(result.trials) == STAGE.trials
     large = [t for t in result.trials if t.parameters[DROPOUT] > 0.35]
     assert large and {t.state for t in large} == {FAILED}
-    for trial in large:
-        assert trial.value is None
-        assert trial.reason.startswith("out of memory: ")
-        assert "1099511627776,1048576" in trial.reason
-        assert "\n" not in trial.reason
+    assert {t.reason for t in large} == {"out of memory"}
     assert any("failed: out of memory" in line for line in search.lines)
 
 
