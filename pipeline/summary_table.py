@@ -7,6 +7,7 @@ import textwrap
 from typing import Any
 
 from components.ranking_evaluator import concentration
+from components.ranking_evaluator.config import MODEL
 from components.ranking_evaluator.words import date, metric_label
 from components.splits import LEAK_WARNING, TEMPORAL
 from components.targets import label
@@ -36,7 +37,8 @@ def format_metrics(summary: dict[str, Any]) -> str:
     metrics = summary["metrics"]
     main = summary["config"]["evaluation"]["seen_items"]
     columns = _columns(metrics)
-    width = max(map(len, metrics))
+    models = _best_first(metrics, summary["config"]["evaluation"])
+    width = max(map(len, models))
     header = " " * width + "".join(f"{_label(column):>9}" for column in columns)
     lines = [
         f"Test metrics in %, {summary['dataset']}, profile {summary['profile']}"
@@ -49,8 +51,8 @@ def format_metrics(summary: dict[str, Any]) -> str:
         for rule in sorted(rules, key=lambda name: name != main):
             mark = " (main setting)" if rule == main else ""
             lines += ["", f"{label(target)}, seen items {rule}{mark}", header]
-            for model, targets in metrics.items():
-                values = targets[target][rule]
+            for model in models:
+                values = metrics[model][target][rule]
                 lines.append(
                     f"{model:<{width}}"
                     + "".join(
@@ -58,6 +60,18 @@ def format_metrics(summary: dict[str, Any]) -> str:
                     )
                 )
     return "\n".join(lines)
+
+
+def _best_first(
+    metrics: dict[str, Any], evaluation: dict[str, Any]
+) -> list[str]:
+    """The model, then the others by NDCG in the main setting."""
+    target, seen = evaluation["targets"][0], evaluation["seen_items"]
+    name = f"ndcg_at_{min(evaluation['cutoffs'])}"
+    return sorted(
+        metrics,
+        key=lambda model: (model != MODEL, -metrics[model][target][seen][name]),
+    )
 
 
 def _format_targets(summary: dict[str, Any]) -> list[str]:

@@ -400,6 +400,26 @@ def test_table_shows_percent_of_every_model_and_setting(
     assert "Blessed" in text
 
 
+def test_table_has_the_model_first_then_the_best_of_the_others(
+    store, config, tmp_path
+):
+    """By the main setting in every table, whatever their names."""
+    record_run(store, tmp_path, "r1")
+    written = summary_writer.write_summary(config)
+    written["metrics"] |= {
+        "a_poor_one": rules(0.0, 0.0, 0.0),
+        "z_better_one": rules(0.005, 0.0, 0.0),
+    }
+    written["metrics"]["a_poor_one"]["first"]["kept"]["ndcg_at_10"] = 0.9
+    names = [
+        line.split()[0]
+        for line in format_summary(written).splitlines()
+        if line.startswith(tuple(written["metrics"]))
+    ]
+    order = ["model", "z_better_one", "most_popular", "a_poor_one"]
+    assert names == 4 * order
+
+
 def test_parts_are_shown_with_the_times_between_them(store, config, tmp_path):
     record_run(store, tmp_path, "r1")
     written = summary_writer.write_summary(config)
