@@ -39,7 +39,7 @@ from models.tuning.trials import Trial, progress_line
 from models.tuning.watch import Watch, suggest
 
 # values that cannot be, are not learned with or do not fit on the device
-FAILURES = (SettingsError, TrainingDivergedError, OutOfMemoryError)
+_FAILURES = (SettingsError, TrainingDivergedError, OutOfMemoryError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,7 +159,7 @@ class Search:
             settings = self._checked({**fixed, **values})
             self._fit(f"{stage.name} {number}", settings, folder, watch)
             value = watch.best
-        except FAILURES as error:
+        except _FAILURES as error:
             trial.set_user_attr(records.REASON, str(error))
             state = TrialState.FAIL
         except optuna.TrialPruned:
