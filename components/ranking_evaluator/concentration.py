@@ -14,7 +14,7 @@ from components.ranking_evaluator.words import metric_label, percent
 
 # A SASRec that too much dropout had collapsed showed 4 % of the items of Amazon
 # Sports; BERT4Rec alone, narrow but learned, 11 to 15 % of Beauty's.
-_TIMES = 10
+_TIMES_FEWER = 10
 
 
 def sentence(
@@ -42,7 +42,7 @@ def sentence(
     ours, reference = (
         metrics[model][target][seen][name] for model in (MODEL, POPULAR_RANDOM)
     )
-    if _TIMES * ours >= reference:
+    if _TIMES_FEWER * ours >= reference:
         return ""
     return (
         f"{metric_label(name)} is {percent(ours)} %, less than a tenth of "

@@ -64,7 +64,9 @@ def run_epoch(
     if epoch.phase_epoch == 1:
         record["first_losses"] = result.first_losses
     check_growth(name, [*epochs, record], *settings)
-    with out_of_memory_told(f"{where}, validation", of_tables(settings[0])):
+    with out_of_memory_told(
+        f"{where}, validation", of_tables(compiled.model.config)
+    ):
         record |= _validate(compiled, schedule, queries, epochs, epoch)
     return {**record, "seconds": time.monotonic() - started}
 

@@ -38,7 +38,7 @@ from models.tuning.journal import Journal
 from models.tuning.trials import Trial, progress_line
 from models.tuning.watch import Watch, suggest
 
-# values that cannot be, are not learned with or do not fit on the device
+# a trial that ends so says something about its values only
 _FAILURES = (SettingsError, TrainingDivergedError, OutOfMemoryError)
 
 

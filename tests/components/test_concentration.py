@@ -53,7 +53,7 @@ def test_the_report_shows_it_beside_the_verdict(
     page = tmp_path / "evaluation" / "report.html"
     evaluator._execute(artifacts, tmp_path)
     assert "less than a tenth" not in page.read_text()
-    monkeypatch.setattr(concentration, "_TIMES", 0.1)
+    monkeypatch.setattr(concentration, "_TIMES_FEWER", 0.1)
     evaluator._execute(artifacts, tmp_path)
     text = page.read_text()
     assert text.count('<p class="warning">Coverage@3 is 66.67 %') == 1

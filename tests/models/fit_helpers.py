@@ -12,8 +12,9 @@ from models.config import (
     TrainingConfig,
     WeightSchedule,
 )
-from models.fitting.fit import Period, select_and_refit
+from models.fitting.fit import Period, fit, select_and_refit
 from models.fitting.input_pipeline import Queries, Sequences
+from models.fitting.schedule import Schedule
 from models.graph.propagation import (
     BipartiteAdjacency,
     ItemNeighbors,
@@ -44,6 +45,18 @@ WARMUPS = {
     "steps": {"warmup_epochs": 0, "warmup_steps": 6},
     "patience": {"warmup_epochs": 5, "warmup_patience": 2},
 }
+
+
+def fit_selection(model, training, **arguments):
+    """Fits the selection of a small period, without a word unless told."""
+    return fit(
+        "selection",
+        model,
+        training,
+        make_period(),
+        Schedule.of_selection(model, training),
+        **{"report": quiet, **arguments},
+    )
 
 
 def small_model(sequential="sasrec", graph="lightgcn", alignment="none"):

@@ -11,22 +11,13 @@ from models.fitting.divergence import (
     check_finite,
     check_growth,
 )
-from models.fitting.fit import fit
-from models.fitting.schedule import Schedule
 from models.losses import bpr
 from tests.models import fit_helpers as helpers
 from tests.models.fit_helpers import MODEL, SHORT, TRAINING, small_model
 
 
 def _fit(training, model=MODEL):
-    return fit(
-        "selection",
-        model,
-        training,
-        helpers.make_period(),
-        Schedule.of_selection(model, training),
-        report=helpers.quiet,
-    )
+    return helpers.fit_selection(model, training)
 
 
 def test_a_rate_that_is_far_too_high_stops_the_compiled_fit():

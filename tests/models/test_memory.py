@@ -7,9 +7,7 @@ import pytest
 import tensorflow as tf
 
 from models.fitting.compiled_epoch import CompiledEpoch
-from models.fitting.fit import fit
 from models.fitting.memory import OutOfMemoryError
-from models.fitting.schedule import Schedule
 from models.fitting.validation import Validator
 from tests.models import fit_helpers as helpers
 from tests.models.fit_helpers import MODEL, SHORT
@@ -25,14 +23,7 @@ def square(side):
 def told(model=MODEL):
     """What a fit that fails says, and the cause of it."""
     with pytest.raises(OutOfMemoryError) as caught:
-        fit(
-            "selection",
-            model,
-            SHORT,
-            helpers.make_period(),
-            Schedule.of_selection(model, SHORT),
-            report=helpers.quiet,
-        )
+        helpers.fit_selection(model, SHORT)
     assert isinstance(caught.value.__cause__, tf.errors.ResourceExhaustedError)
     message = str(caught.value)
     assert "\n" not in message

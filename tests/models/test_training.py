@@ -12,7 +12,6 @@ import pytest
 from models.config import GraphTowerConfig, WeightSchedule
 from models.create import Create
 from models.fitting.compiled_epoch import CompiledEpoch
-from models.fitting.fit import fit
 from models.fitting.progress import progress_line
 from models.fitting.schedule import Schedule
 from models.graph.negatives import NegativeSampler
@@ -20,16 +19,8 @@ from tests.models import fit_helpers as helpers
 from tests.models.fit_helpers import MODEL, NUM_ITEMS, TRAINING, make_period
 
 
-def _fit(training=TRAINING, model=MODEL, report=helpers.quiet, **arguments):
-    return fit(
-        "selection",
-        model,
-        training,
-        make_period(),
-        Schedule.of_selection(model, training),
-        report=report,
-        **arguments,
-    )
+def _fit(training=TRAINING, model=MODEL, **arguments):
+    return helpers.fit_selection(model, training, **arguments)
 
 
 @pytest.fixture(scope="module")
