@@ -12,6 +12,7 @@ from tfx.orchestration import data_types
 from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
 
 from components.code_fingerprint import code_fingerprint
+from components.ranking_evaluator.config import SERVED
 from kubeflow import parameters as runtime
 from kubeflow.errors import CompileError
 from kubeflow.exec_values import ExecValues, exec_values
@@ -55,8 +56,7 @@ def build(config: PipelineConfig) -> Build:
     # output depend on where it is compiled.
     config = dataclasses.replace(config, runs_dir="runs")
     layout = Layout.of(config)
-    for step in (NAME, "HistoryExampleGen"):  # both look at the log files
-        check_place("logs.path", config.logs.path, config.kubeflow.step(step))
+    _check_places(config)
     parameters = runtime.runtime_parameters(config, layout.serving)
     pipeline = _pipeline(config, layout, layout.serving, "")
     _check_nodes(pipeline.components)
@@ -85,6 +85,21 @@ def build(config: PipelineConfig) -> Build:
         )
     ).run(pipeline, write_out=False)
     return Build(job, parameters, dynamic, layout)
+
+
+def _check_places(config: PipelineConfig) -> None:
+    """Refuses folders among the settings that the pods do not have.
+
+    Raises:
+        CompileError: with the key and what to write instead.
+    """
+    step = config.kubeflow.step
+    for name in (NAME, "HistoryExampleGen"):  # both look at the log files
+        check_place("logs.path", config.logs.path, step(name))
+    for name, folder in config.evaluation.compare_with.items():
+        if folder != SERVED:
+            key = f"evaluation.compare_with.{name}"
+            check_place(key, folder, step("RankingEvaluator"))
 
 
 def _pipeline(

@@ -52,6 +52,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(
             "--watch starts nothing: it goes without --param and --schedule"
         )
+    if arguments.report and (arguments.no_wait or arguments.schedule):
+        parser.error(
+            "--report needs a run that is followed to its end: it goes without "
+            "--no-wait and --schedule"
+        )
     console.quiet()
     try:
         config = load_config(arguments.config, arguments.overrides)

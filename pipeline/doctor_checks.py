@@ -182,19 +182,31 @@ def check_memory(available_bytes: int | None = None) -> str:
     return f"{gib:.0f} GiB available"
 
 
-def _available_memory() -> int:
+def _available_memory(
+    meminfo: Path = Path("/proc/meminfo"),
+    cgroup: Path = Path("/sys/fs/cgroup"),
+) -> int:
     """Bytes the kernel could give us; in a container at most its limit."""
     fields = dict(
-        line.split(":", 1)
-        for line in Path("/proc/meminfo").read_text().splitlines()
+        line.split(":", 1) for line in meminfo.read_text().splitlines()
     )
     available = int(fields["MemAvailable"].split()[0]) * 1024
     try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+        limit = (cgroup / "memory.max").read_text().strip()
+        if limit == "max":
+            return available
+        used = int((cgroup / "memory.current").read_text())
+        stat = (cgroup / "memory.stat").read_text().splitlines()
     except OSError:
         return available
-    return available if limit == "max" else min(available, int(limit) - used)
+    # What files left in the page cache counts as used, but the kernel gives
+    # it back before it refuses anything.
+    counts = {name: int(value) for name, value in map(str.split, stat)}
+    cached = sum(
+        counts.get(name, 0)
+        for name in ("inactive_file", "active_file", "slab_reclaimable")
+    )
+    return min(available, int(limit) - max(used - cached, 0))
 
 
 def check_gpu(names: Sequence[str] | None = None) -> str:

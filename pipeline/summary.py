@@ -1,10 +1,9 @@
 """Shows `summary.json`: what the newest run came to.
 
 python -m pipeline.summary --config FILE [--set k=v]
-
-Must stay importable without TensorFlow: what a person calls says its first
-word at once, and without the libraries' noise.
 """
+# Must stay importable without TensorFlow: what a person calls says its first
+# word at once, and without the libraries' noise.
 
 from __future__ import annotations
 

@@ -23,7 +23,8 @@ SCHEMA = pa.schema(
         ("scores", pa.list_(pa.float32())),
     ]
 )
-JOB_FILE = "job.json"
+# Who reads the folder as one table passes over names with _ in front.
+JOB_FILE = "_job.json"
 # Ids of a batch of requests padded to the longest: some 100 MiB as text.
 _MAX_BATCH_IDS = 4 * 1024 * 1024
 _FEATURES = {
@@ -53,14 +54,15 @@ class Job:
     batch_size: int = 512
 
     def claim(self, output: str, histories: str) -> None:
-        """Writes `job.json`, or checks that it is that of this job.
+        """Writes `_job.json`, or checks that it is that of this job.
 
         Args:
             output: folder of the results.
             histories: fingerprint of the files that are scored.
 
         Raises:
-            JobError: the folder holds another job's shards.
+            JobError: the folder holds another job's shards, or some whose job
+                is not known.
         """
         path = FileSystems.join(output, JOB_FILE)
         content = {**dataclasses.asdict(self), "histories": histories}
@@ -84,8 +86,18 @@ class Job:
             return
         if not FileSystems.exists(output):
             FileSystems.mkdirs(output)
+        elif _shards_there(output):
+            raise JobError(
+                f"{output} holds Parquet files, but no {JOB_FILE} that says of "
+                "which job. Fix: give a folder of its own, or remove this one."
+            )
         with FileSystems.create(path, "application/json") as file:
             file.write(json.dumps(content, indent=1).encode())
+
+
+def _shards_there(output: str) -> bool:
+    pattern = FileSystems.join(output, "*.parquet")
+    return bool(FileSystems.match([pattern])[0].metadata_list)
 
 
 def output_of(shard: str, output: str) -> str:
@@ -110,7 +122,7 @@ def write_shard(shard: str, output: str, job: Job, recommend: tf.Module) -> int:
         The number of users.
     """
     final = output_of(shard, output)
-    temporary = f"{final}.{uuid.uuid4().hex}.tmp"
+    temporary = FileSystems.join(output, f"_{uuid.uuid4().hex}.tmp")
     users = 0
     with FileSystems.create(temporary) as file:
         with pq.ParquetWriter(file, SCHEMA) as writer:

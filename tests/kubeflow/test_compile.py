@@ -387,6 +387,10 @@ def test_vertex_takes_a_job():
         (["kubeflow.push_target=minio://b/c"], "MinIO speaks S3"),
         (["logs.path=data/demo"], "a folder that no pod has"),
         (["kubeflow.push_target=/models"], "its volumes are none"),
+        (
+            ["evaluation.compare_with={old: runs/old/serving/create}"],
+            "`evaluation.compare_with.old` is ",
+        ),
         (["kubeflow.image=null"], "`kubeflow.image` is not set"),
         (["kubeflow.steps={Trainr: {retries: 1}}"], "names Trainr, but the"),
         (
@@ -411,8 +415,10 @@ def test_a_folder_on_a_volume_is_a_place():
     config = settings(
         "logs.path=/logs/shop",
         "kubeflow.push_target=/models/shop",
+        "evaluation.compare_with={old: /models/old, now: served}",
         "kubeflow.steps={HistoryExampleGen: {volumes: ['logs:/logs']}, "
         "ResolveRun: {volumes: ['logs:/logs']}, "
+        "RankingEvaluator: {volumes: ['models:/models']}, "
         "Pusher: {volumes: ['models:/models/']}}",
     )
     text = compile_pipeline(config)

@@ -230,6 +230,18 @@ def test_a_run_that_does_not_exist_is_not_waited_for(server, host, capsys):
         call(host, "--watch", "run-7", "--schedule", "0 0 3 * * *")
 
 
+@pytest.mark.parametrize(
+    "other", [["--no-wait"], ["--schedule", "0 0 3 * * *"]]
+)
+def test_a_report_of_a_run_that_nobody_waits_for_is_refused(
+    server, host, capsys, other
+):
+    with pytest.raises(SystemExit):
+        call(host, "--report", "out", *other)
+    assert "--report needs a run that is followed" in capsys.readouterr().err
+    assert not server.recurring and not server.runs
+
+
 def test_a_schedule_is_made_kept_and_replaced(server, host, capsys):
     every_night = ["--schedule", "0 0 3 * * *"]
     assert call(host, *every_night) == 0

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
@@ -95,7 +96,7 @@ def test_a_job_that_was_stopped_goes_on(
     times = {path: path.stat().st_mtime_ns for path in done}
     done[1].unlink()
     # What a killed worker leaves behind is not taken for a result.
-    (output / f"{done[1].name}.abc.tmp").write_bytes(b"half")
+    (output / "_abc.tmp").write_bytes(b"half")
     assert _run(model, pattern, output, "--k=3") == 0
     assert "2 of them were there already" in capsys.readouterr().out
     assert done[1].read_bytes() == before[done[1]]
@@ -116,11 +117,51 @@ def test_a_failing_shard_leaves_nothing(model, histories, tmp_path):
 def test_a_folder_holds_one_job(model, histories, tmp_path, capsys):
     _, pattern = histories
     assert _run(model, pattern, tmp_path, "--k=3") == 0
-    assert json.loads((tmp_path / "job.json").read_text())["k"] == 3
+    assert json.loads((tmp_path / "_job.json").read_text())["k"] == 3
     assert _run(model, pattern, tmp_path, "--k=4") == 1
     message = capsys.readouterr().err
     assert "holds shards of another job: `k` 3 there, 4 asked for" in message
     assert "exclude_history" not in message
+
+
+def test_the_folder_is_one_table(model, histories, tmp_path):
+    """Readers take every file in it, but for names with _ in front."""
+    items, pattern = histories
+    assert _run(model, pattern, tmp_path, "--k=3") == 0
+    (tmp_path / "_abc.tmp").write_bytes(b"half")  # of a worker that was killed
+    assert pq.read_table(tmp_path).num_rows == len(items)
+    assert set(pd.read_parquet(tmp_path)["user_id"]) == set(items)
+
+
+def test_what_a_worker_is_writing_is_not_read(
+    model, histories, tmp_path, monkeypatch
+):
+    _, pattern = histories
+    path = pattern.replace("*", f"data-0-of-{SHARDS}")
+    there = []
+
+    def rank(*_):
+        there.extend(file.name for file in tmp_path.iterdir())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shards, "_rank", rank)
+    with pytest.raises(KeyboardInterrupt):
+        shards.write_shard(
+            path, str(tmp_path), shards.Job(str(model), 3, False), None
+        )
+    assert len(there) == 1 and there[0].startswith("_")
+
+
+def test_shards_of_an_unknown_job_are_not_taken_over(
+    model, histories, tmp_path, capsys
+):
+    """As of a version that called its file job.json."""
+    _, pattern = histories
+    assert _run(model, pattern, tmp_path, "--k=3") == 0
+    (tmp_path / "_job.json").rename(tmp_path / "job.json")
+    assert _run(model, pattern, tmp_path, "--k=4") == 1
+    assert "holds Parquet files, but no _job.json" in capsys.readouterr().err
+    assert not (tmp_path / "_job.json").exists()
 
 
 def test_a_job_goes_on_with_smaller_batches(model, histories, tmp_path):

@@ -72,6 +72,41 @@ def test_disk_and_memory_have_two_limits():
     assert checks.check_memory(8 * GIB) == "8 GiB available"
 
 
+@pytest.mark.parametrize(
+    ("limit", "current", "stat", "gib"),
+    [
+        # 7.5 of 8 GiB are used, but 6 of them are what files left in the
+        # cache. Memory that programs share (shmem) is in `file` and stays.
+        (8 * GIB, 15 * GIB // 2, (4 * GIB, 2 * GIB, 0), 6.5),
+        (8 * GIB, 15 * GIB // 2, (GIB, 0, GIB), 2.5),
+        (8 * GIB, 15 * GIB // 2, (0, 0, 0), 0.5),
+        (64 * GIB, 0, (0, 0, 0), 30),
+        ("max", 15 * GIB // 2, (0, 0, 0), 30),
+    ],
+)
+def test_the_page_cache_of_a_container_is_available(
+    limit, current, stat, gib, tmp_path
+):
+    inactive, active, slab = stat
+    (tmp_path / "meminfo").write_text(
+        f"MemTotal: 99999999 kB\nMemAvailable: {30 * 2**20} kB\n"
+    )
+    (tmp_path / "memory.max").write_text(f"{limit}\n")
+    (tmp_path / "memory.current").write_text(f"{current}\n")
+    (tmp_path / "memory.stat").write_text(
+        f"anon 1\nfile {7 * GIB}\ninactive_file {inactive}\n"
+        f"active_file {active}\nslab_reclaimable {slab}\n"
+    )
+    found = checks._available_memory(tmp_path / "meminfo", tmp_path)
+    assert found == gib * GIB
+
+
+def test_without_a_cgroup_the_kernel_is_asked_alone(tmp_path):
+    (tmp_path / "meminfo").write_text("MemAvailable: 1024 kB\n")
+    found = checks._available_memory(tmp_path / "meminfo", tmp_path / "no")
+    assert found == 2**20
+
+
 def test_no_gpu_is_no_failure():
     with pytest.raises(checks.Note, match="CPU"):
         checks.check_gpu([])
