@@ -84,6 +84,13 @@ def product(
     return tf.cast(tf.matmul(*factors, **transposed), tf.float32)
 
 
+def as_rounded(values: tf.Tensor, compute: Compute) -> tf.Tensor:
+    """Float32 `values` as `product` takes factors and gives its results."""
+    if compute.precision == "float32":
+        return values
+    return tf.cast(tf.cast(values, compute.dtype), tf.float32)
+
+
 def rounded(number: tf.Tensor, least: int = 64) -> tf.Tensor:
     """The next larger of few sizes: eight between a size and its double.
 

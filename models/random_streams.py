@@ -31,7 +31,8 @@ its stream into it (`Stream.seed`), so it meets neither dropout nor another:
     4000  BUCKETS          centres of scalable cross-entropy
 
 Start values of variables are no part of this: `models.create` gives every
-initializer a seed, and they are drawn once.
+tower numbers of its own, which are drawn from once (tests/models/
+test_random_streams.py holds that no two variables start alike).
 """
 
 from __future__ import annotations

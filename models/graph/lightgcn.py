@@ -84,15 +84,20 @@ class LightGCN(GraphTower):
         Such a user's E(0) is 0 and its E(k+1) the sum of its items' E(k)
         over the square roots of both degrees. Its own degree scales all
         layers alike and is left out; with 0 layers the plain items remain.
+        An item without an edge says nothing: no user's vector has learned
+        from it, nor has its own but as a negative.
         `normalize_layers` is kept on the items' side only: the length of a
         user's layer is no sum over its items.
         """
         _, layers = self._layers(None)
         items = ordered_sum(layers) / float(len(layers))
+        has_edges = self.item_degrees > 0
         if not self.config.num_layers:
-            return FoldIn(items, items)
+            known = tf.constant(has_edges, tf.float32)
+            return FoldIn(items * known[:, tf.newaxis], items)
         scale = tf.constant(
-            np.maximum(self.item_degrees, 1.0) ** -0.5, tf.float32
+            np.where(has_edges, np.maximum(self.item_degrees, 1.0) ** -0.5, 0),
+            tf.float32,
         )
         return FoldIn(
             ordered_sum(layers[:-1])

@@ -168,6 +168,9 @@ class GraphTower(tf.keras.layers.Layer, abc.ABC):
 def fold_in_users(history: tf.Tensor, histories: tf.Tensor) -> tf.Tensor:
     """User vectors from the items of histories.
 
+    An item counts once, however often the history has it: the graph has one
+    edge per user and item.
+
     Args:
         history: [num_items, d] of `FoldIn`.
         histories: [batch, length] int item numbers, 0 pads.
@@ -176,5 +179,14 @@ def fold_in_users(history: tf.Tensor, histories: tf.Tensor) -> tf.Tensor:
         [batch, d] float32.
     """
     vectors = tf.gather(history, tf.maximum(histories - 1, 0))
-    known = tf.cast(histories > 0, vectors.dtype)
-    return tf.reduce_sum(vectors * known[..., tf.newaxis], axis=1)
+    counts = (histories > 0) & ~_comes_again(histories)
+    weights = tf.cast(counts, vectors.dtype)
+    return tf.reduce_sum(vectors * weights[..., tf.newaxis], axis=1)
+
+
+def _comes_again(histories: tf.Tensor) -> tf.Tensor:
+    """[batch, length] bool: the item stands in a later column as well."""
+    same = histories[:, :, tf.newaxis] == histories[:, tf.newaxis]
+    columns = tf.range(tf.shape(histories)[1])
+    later = columns[:, tf.newaxis] < columns
+    return tf.reduce_any(same & later, axis=2)

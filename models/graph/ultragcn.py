@@ -108,10 +108,13 @@ class UltraGCN(GraphTower):
 
         Where propagation has converged, e_u is the sum of beta_ui e_i over
         its items (equation 6 there); the user's factor of beta scales all
-        scores alike and is left out.
+        scores alike and is left out. An item without an edge says nothing:
+        it was trained as a negative at most.
         """
         items = tf.convert_to_tensor(self.items.table)
-        return FoldIn(items * self._item_factors[:, tf.newaxis], items)
+        known = tf.constant(self.item_degrees > 0, tf.float32)
+        factors = self._item_factors * known
+        return FoldIn(items * factors[:, tf.newaxis], items)
 
     def _item_loss(
         self, vectors: NodeVectors, user_vectors: tf.Tensor, items: tf.Tensor

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from models.compute import Compute, current, product, rounded
+from models.compute import Compute, as_rounded, current, product, rounded
 
 # most scores held at a time: 64 MiB
 MAX_SCORES = 1 << 24
@@ -101,14 +101,19 @@ def _forward_and_backward(
         log_totals = log_totals.write(number, log_total)
         d_states = d_states.write(number, d_state)
         d_columns += d_column
-    right = tf.gather(table, targets)
-    log_total = log_totals.concat()[:positions]
-    loss = tf.reduce_sum(
-        weights * (log_total - tf.reduce_sum(states * right, axis=1))
+    # Rounded as in the products, or the target's score would be another number
+    # than the one in the sum, and a loss could be negative.
+    right = as_rounded(tf.gather(table, targets), compute)
+    score = as_rounded(
+        tf.reduce_sum(as_rounded(states, compute) * right, axis=1), compute
     )
+    log_total = log_totals.concat()[:positions]
+    loss = tf.reduce_sum(weights * (log_total - score))
     weights = weights[:, tf.newaxis]
     d_table = tf.tensor_scatter_nd_sub(
-        tf.transpose(d_columns), targets[:, tf.newaxis], states * weights
+        tf.transpose(d_columns),
+        targets[:, tf.newaxis],
+        as_rounded(states * weights, compute),
     )
     return loss, d_states.concat()[:positions] - weights * right, d_table
 

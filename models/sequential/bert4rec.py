@@ -55,7 +55,9 @@ class BERT4Rec(TransformerTower):
             name="mask",
             shape=(items.embedding_dim,),
             initializer=tf.keras.initializers.TruncatedNormal(
-                stddev=init_stddev, seed=seed + 1
+                # Not + 1, which is the seed of the graph's user table.
+                stddev=init_stddev,
+                seed=seed + 5,
             ),
         )
 

@@ -21,13 +21,14 @@ from tests.models.graph_toys import (
 NUM_USERS, NUM_ITEMS, MAX_HISTORY = 12, 9, 4
 ITEM_IDS = [b"item %d" % number for number in range(NUM_ITEMS)]
 EDGES = random_edges(NUM_USERS, NUM_ITEMS)
-# Catalogue positions, oldest first: one item, some, more than are used.
+# Catalogue positions, oldest first: one item, one of them twice, more than are
+# used.
 HISTORIES = [[3], [4, 8, 4], [8, 7, 6, 5, 4, 3, 2]]
 
 
 def scores_of(encoder, users, items, history):
     """[num_items] up to a factor, with dense matrices."""
-    newest = history[-MAX_HISTORY:]
+    newest = np.unique(history[-MAX_HISTORY:])  # an edge each, as in the graph
     matrix = np.zeros((NUM_USERS, NUM_ITEMS))
     matrix[tuple(EDGES.T)] = 1
     degrees = matrix.sum(axis=0)

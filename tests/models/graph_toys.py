@@ -27,12 +27,13 @@ def random_edges(num_users=8, num_items=7, share=0.4, seed=0):
     return np.argwhere(matrix)
 
 
-def adjacency_of(edges, neighbors=None):
+def adjacency_of(edges, neighbors=None, num_items=None):
+    """The last items of `num_items` have no edge."""
     return BipartiteAdjacency(
         edges,
         symmetric_weights(edges),
         edges[:, 0].max() + 1,
-        edges[:, 1].max() + 1,
+        num_items or edges[:, 1].max() + 1,
         neighbors,
     )
 

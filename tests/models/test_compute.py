@@ -95,6 +95,30 @@ def test_full_softmax_with_other_compute(compute):
         assert float(found[0]) != float(exact[0])
 
 
+def test_a_position_that_is_right_has_no_loss_in_bfloat16():
+    """Its own score is rounded as the others are: nothing is below 0."""
+    generator = np.random.default_rng(5)
+    table = tf.constant(generator.normal(size=(500, 64)), tf.float32)
+    targets = tf.constant(generator.choice(500, 64, replace=False), tf.int32)
+    states = tf.gather(table, targets)  # scores: some 64, others' some 0
+
+    def value(position):
+        rows = slice(position, position + 1)
+        with using(BFLOAT16), tf.GradientTape() as tape:
+            tape.watch([states, table])
+            loss = full_softmax_cross_entropy(
+                states[rows], table, targets[rows], tf.ones([1])
+            )
+        found = tape.gradient(loss, [states, table])
+        return float(loss), max(float(tf.norm(part)) for part in found)
+
+    losses, gradients = zip(*map(value, range(12)), strict=True)
+    # In float32 the loss is 0 to the last bit.
+    assert min(losses) >= 0.0
+    assert max(losses) < 1e-4
+    assert max(gradients) < 1e-2
+
+
 @pytest.mark.parametrize(
     "loss",
     [

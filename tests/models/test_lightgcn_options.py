@@ -239,6 +239,34 @@ def test_fold_in_is_propagation_to_a_user_whose_own_row_is_zero(num_layers):
     np.testing.assert_allclose(tables.items, vectors.items, atol=1e-6)
 
 
+@pytest.mark.parametrize("num_layers", [0, 2])
+def test_an_item_without_an_edge_says_nothing_about_a_user(num_layers):
+    """It has been trained as a negative at most, and by no user's choice."""
+    config = dataclasses.replace(CONFIG, num_layers=num_layers)
+    adjacency = adjacency_of(ADJACENCY.edges, num_items=9)
+    tower = tower_of(LightGCN, config, adjacency)
+    tables = tower.fold_in()
+    one, more = fold_in_users(
+        tables.history, tf.constant([[0, 0, 3], [8, 3, 9]])
+    )
+    assert np.abs(one).max() > 0
+    np.testing.assert_array_equal(more, one)
+    # It can be recommended as before.
+    assert np.abs(tables.items[8]).max() > 0
+
+
+def test_an_item_counts_once_however_often_a_history_has_it():
+    """As in the graph, which has one edge for it."""
+    tables = tower_of(LightGCN, CONFIG, ADJACENCY).fold_in()
+    once, more = fold_in_users(
+        tables.history,
+        tf.constant([[0, 0, 0, 0, 5, 2], [0, 2, 5, 2, 2, 2]]),
+    )
+    np.testing.assert_allclose(more, once, rtol=1e-6)
+    rows = tables.history.numpy()[[4, 1]]
+    np.testing.assert_allclose(once, rows.sum(axis=0), rtol=1e-6)
+
+
 def test_fold_in_without_layers_adds_the_table():
     config = dataclasses.replace(CONFIG, num_layers=0)
     tower = tower_of(LightGCN, config, ADJACENCY)

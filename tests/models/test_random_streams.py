@@ -16,7 +16,13 @@ from models.fitting.compiled_epoch import CompiledEpoch
 from models.fitting.input_pipeline import right_aligned
 from models.random_streams import Stream
 from models.sequential.layers import DropoutMasks
-from tests.models.fit_helpers import MODEL, NUM_ITEMS, TRAINING, make_period
+from tests.models.fit_helpers import (
+    MODEL,
+    NUM_ITEMS,
+    TRAINING,
+    make_period,
+    small_model,
+)
 
 OF_AN_EPOCH = {
     name: value
@@ -100,6 +106,28 @@ def test_numbers_are_folded_into_seeds_here_alone(function):
         for file in folder.rglob("*.py")
         if function in file.read_text()
     ] == ["random_streams.py"]
+
+
+@pytest.mark.parametrize("sequential", ["sasrec", "bert4rec"])
+@pytest.mark.parametrize("graph", ["lightgcn", "ultragcn"])
+def test_no_two_variables_start_alike(sequential, graph):
+    """The same seed gives the same numbers, whatever the shape and scale."""
+    config = small_model(sequential, graph)
+    period = make_period(20)
+    model = Create(config, NUM_ITEMS, period.adjacency, 3)
+    starts = [
+        (f"{variable.name} {variable.shape}", np.ravel(variable))
+        for variable in model.trainable_variables
+        if np.std(variable) > 0  # biases and norms start with 0 or 1
+    ]
+    # Both tables, positions, and the kernels of a block.
+    assert len(starts) >= 3 + 4
+    for (name, one), (other, two) in itertools.combinations(starts, 2):
+        size = min(len(one), len(two))
+        assert abs(np.corrcoef(one[:size], two[:size])[0, 1]) < 0.999, (
+            name,
+            other,
+        )
 
 
 def test_orders_of_an_epoch_are_drawn_as_said(eager, monkeypatch):

@@ -219,6 +219,17 @@ def test_fold_in_is_the_limit_of_propagation_by_hand():
     np.testing.assert_array_equal(tables.items, table)
 
 
+def test_an_item_without_an_edge_says_nothing_about_a_user():
+    tower = tower_of(
+        UltraGCN, CONFIG, adjacency_of(THREE, random_neighbors(4), num_items=4)
+    )
+    tables = tower.fold_in()
+    one, more = fold_in_users(tables.history, tf.constant([[0, 2], [4, 2]]))
+    assert np.abs(one).max() > 0
+    np.testing.assert_array_equal(more, one)
+    np.testing.assert_array_equal(tables.items, tower.items.table)
+
+
 def test_item_weight_without_neighbours_is_refused():
     with pytest.raises(ValueError, match="set `graph.item_neighbors`"):
         tower_of(UltraGCN, CONFIG, adjacency_of(THREE))
