@@ -168,17 +168,28 @@ def update(
     )
 
 
-def _resolved(distribution: str) -> str:
+def on_this_machine(distribution: str) -> str:
+    """What a setting means where one machine trains, whatever TF_CONFIG says.
+
+    Args:
+        distribution: as in `Replicas.of`.
+
+    Returns:
+        mirrored or none for auto, else the setting itself.
+    """
     if distribution != "auto":
         return distribution
-    if len(_workers()) > 1:
+    several = len(tf.config.list_logical_devices("GPU")) > 1
+    return "mirrored" if several else "none"
+
+
+def _resolved(distribution: str) -> str:
+    if distribution == "auto" and len(workers()) > 1:
         return "multi_worker"
-    if len(tf.config.list_logical_devices("GPU")) > 1:
-        return "mirrored"
-    return "none"
+    return on_this_machine(distribution)
 
 
-def _workers() -> list[str]:
+def workers() -> list[str]:
     """Addresses of TF_CONFIG's machines, empty without it."""
     cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
     return [*cluster.get("chief", []), *cluster.get("worker", [])]
@@ -193,7 +204,7 @@ def _strategy(distribution: str) -> tf.distribute.Strategy | None:
         kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
         devices = tf.config.list_logical_devices(kind)
         return tf.distribute.MirroredStrategy([d.name for d in devices])
-    if not _workers():
+    if not workers():
         raise ValueError(
             "`training.distribution` is multi_worker, but the environment "
             "variable TF_CONFIG names no workers. Set it on every machine, "

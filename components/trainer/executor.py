@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from typing import Any
@@ -39,7 +40,9 @@ class Executor(base_executor.BaseExecutor):
         """Trains on the examples and graphs, writes model and model_run."""
         config = from_json(TrainerConfig, exec_properties["config"])
         # first of all: see set_up_devices
-        devices = set_up_devices(config.training.distribution, _report)
+        distribution, devices = set_up_devices(
+            config.training.distribution, _report
+        )
         if config.scann is not None:
             # now, not after hours of training
             custom_ops.check_scann("`serving.index` is scann")
@@ -70,7 +73,9 @@ class Executor(base_executor.BaseExecutor):
         run_uri = artifact_utils.get_single_uri(output_dict["model_run"])
         selection, refit = select_and_refit(
             config.model,
-            config.training,
+            # the settings that are kept still say auto: what that has meant
+            # here must not keep another machine from going on
+            dataclasses.replace(config.training, distribution=distribution),
             periods[TRAIN],
             periods[TRAIN_VALIDATION],
             checkpoint_dir=checkpoint_dir,

@@ -12,6 +12,7 @@ from tfx.dsl.io import fileio
 from components.trainer.config import TrainerConfig
 from models.config.together import check_together
 from models.settings import with_values
+from models.tuning.config import FIX_OF_WINNERS
 
 FILE = "best_hyperparameters.txt"
 
@@ -75,8 +76,6 @@ def with_best(
         found = ", ".join(f"{name} {value}" for name, value in values.items())
         raise ValueError(
             f"The best values of `tuning` ({found}) do not go together with "
-            f"the configuration: {error} Fix: what the trials needed in "
-            "`settings` of their stage belongs into `model` and `training` "
-            "themselves, or leave these values out of its `space`."
+            f"the configuration: {error} {FIX_OF_WINNERS}"
         ) from error
     return best

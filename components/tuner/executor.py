@@ -32,7 +32,7 @@ class Executor(base_executor.BaseExecutor):
     ) -> None:
         """Searches, writes best_hyperparameters."""
         config = from_json(TunerConfig, exec_properties["config"])
-        set_up_devices(config.training.distribution, _report)
+        distribution, _ = set_up_devices(config.training.distribution, _report)
         inputs = read_inputs(input_dict, config.split)
         period = inputs.period(
             TRAIN,
@@ -53,7 +53,10 @@ class Executor(base_executor.BaseExecutor):
             *([period.adjacency] if period.adjacency else []),
         )
         search = Search(
-            Settings(config.model, config.training),
+            Settings(
+                config.model,
+                dataclasses.replace(config.training, distribution=distribution),
+            ),
             config.tuning,
             period,
             os.path.join(exec_properties["checkpoint_root"], f"tuning-{name}"),

@@ -25,6 +25,7 @@ from models.fitting.schedule import (
     Record,
     Schedule,
 )
+from models.fitting.validation import check_queries
 from models.graph.propagation import BipartiteAdjacency
 from models.replicas import Replicas
 
@@ -95,9 +96,11 @@ def fit(
     Raises:
         TrainingDivergedError: a loss is not finite, or grows.
         OutOfMemoryError: a device has no memory for it.
-        ValueError: there is nothing to train on, or nothing to validate
-            the warm-up on.
+        ValueError: there is nothing to train on, no query among those that
+            are given, or nothing to validate the warm-up on.
     """
+    if period.queries is not None:
+        check_queries(period.queries)
     if schedule.warmup_patience is not None and period.queries is None:
         raise ValueError(
             "`training.warmup_patience` looks at the validation of the "
@@ -174,12 +177,11 @@ def select_and_refit(
     Returns:
         The results of selection and of the refit, whose model is the one to
         use.
+
+    Raises:
+        ValueError: there is no validation user; and as `fit`.
     """
-    if train.queries is None or not len(train.queries.targets):
-        raise ValueError(
-            "No validation user is left between the two cuts; move the "
-            "validation cut or use more data."
-        )
+    check_queries(train.queries)
 
     def run(name: str, period: Period, schedule: Schedule) -> FitResult:
         return fit(

@@ -57,11 +57,21 @@ def of_step(
     if warmup or not model.has_sequential:
         return {
             "model.graph.batch_size": model.graph.batch_size,
-            "model.graph.num_negatives": model.graph.num_negatives,
+            **_of_negatives(model),
             **of_tables(model),
         }
     return {
         "training.batch_size": training.batch_size,
         "model.sequential.max_length": model.sequential.max_length,
+        **_of_negatives(model),
         **of_tables(model),
     }
+
+
+def _of_negatives(model: ModelConfig) -> dict[str, int]:
+    """What is drawn for the edges, where there are some to do without."""
+    graph = model.graph
+    is_drawn = model.has_graph and graph.negatives != "all"
+    if not is_drawn or graph.num_negatives == 1:
+        return {}
+    return {"model.graph.num_negatives": graph.num_negatives}

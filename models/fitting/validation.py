@@ -17,6 +17,15 @@ from models.warm_graph import Recommender, user_vectors
 _BATCH = 512
 
 
+def check_queries(queries: Queries | None) -> None:
+    """Raises ValueError where there is nobody to validate with."""
+    if queries is None or not len(queries.targets):
+        raise ValueError(
+            "No validation user is left between the two cuts; move the "
+            "validation cut or use more data."
+        )
+
+
 class Validator:
     """Measures one model.
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from models.config import ModelConfig, TrainingConfig
 from models.config.checks import at_least, between
+from models.settings import value_at
 
 # Each trial draws by a seed of its own, of so many for each of the search.
 TRIALS_PER_SEED = 100_000
@@ -18,6 +20,12 @@ _DATA = (
     "model.sequential.max_length",
     "training.filter_seen",
     "training.distribution",
+)
+# for whoever finds that winners exclude what the configuration says
+FIX_OF_WINNERS = (
+    "Fix: what the trials needed in `settings` of their stage belongs into "
+    "`model` and `training` themselves, or leave these values out of its "
+    "`space`."
 )
 
 
@@ -115,7 +123,9 @@ class StageConfig:
 
     `space` and `settings` have dotted names such as
     `model.sequential.dropout`. `settings` hold for the trials of this stage
-    only, e.g. `model.graph.encoder: none` to tune a tower alone first.
+    only, e.g. `model.graph.encoder: none` to tune a tower alone first. No
+    name may be that of a group, such as `model.sequential`: the settings that
+    it leaves out would be the defaults, whatever the configuration says.
     """
 
     name: str
@@ -128,27 +138,20 @@ class StageConfig:
         if not self.space:
             raise ValueError("`space` is empty: there is nothing to search.")
         for key in (*self.space, *self.settings):
-            if not key.startswith(_ROOTS):
-                raise ValueError(
-                    f"`{key}` cannot be tuned, only settings below `model` "
-                    "and `training`: data, split and graph are those of "
-                    "steps that ran before."
-                )
-            if key in _DATA:
-                raise ValueError(
-                    f"`{key}` cannot be tuned: all trials share what is read "
-                    "with it."
-                )
+            _check_key(key, self.settings.get(key))
         if "training.seed" in self.space:
             raise ValueError(
                 "`training.seed` is no setting to tune: the best seed on "
                 "validation is luck."
             )
-        both = sorted(set(self.space) & set(self.settings))
-        if both:
-            raise ValueError(
-                f"`{both[0]}` stands in `space` and in `settings`; give one."
-            )
+        for name in sorted(self.space):
+            for key, value in self.settings.items():
+                if _is_given(name, key, value):
+                    as_key = f" (as `{key}`)" if key != name else ""
+                    raise ValueError(
+                        f"`{name}` stands in `space` and in `settings`"
+                        f"{as_key}; give one."
+                    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,8 +175,9 @@ class PrunerConfig:
 class TuningConfig:
     """A search in stages, before the Trainer; without stages there is none.
 
-    Each stage tries the configuration as it stands first, then
-    `startup_trials` at random, then what Optuna's TPE suggests.
+    Each stage tries the configuration as it stands first, where that lies in
+    the space, then `startup_trials` at random, those that fail among them,
+    then what Optuna's TPE suggests.
     """
 
     stages: tuple[StageConfig, ...] = ()
@@ -193,3 +197,58 @@ class TuningConfig:
             raise ValueError(
                 f"two stages are called {twice[0]!r}; their names must differ."
             )
+
+
+def _check_key(key: str, value: Any) -> None:
+    """Raises ValueError where no trial may have a setting of its own.
+
+    Args:
+        key: dotted name in `space` or `settings`.
+        value: in `settings`, None in `space`.
+    """
+    if not key.startswith(_ROOTS):
+        raise ValueError(
+            f"`{key}` cannot be tuned, only settings below `model` and "
+            "`training`: data, split and graph are those of steps that ran "
+            "before."
+        )
+    if key in _DATA:
+        raise ValueError(
+            f"`{key}` cannot be tuned: all trials share what is read with it."
+        )
+    group = _group(key)
+    if group is not None:
+        names = value if isinstance(value, Mapping) and value else group
+        raise ValueError(
+            f"`{key}` is a group of settings. Fix: name the setting itself, "
+            f"e.g. `{key}.{next(iter(names))}`."
+        )
+
+
+def _group(key: str) -> list[str] | None:
+    """The settings of the group of that name, None where it is none.
+
+    A weight that may change over the epochs is one setting, also where a
+    mapping says how it changes.
+    """
+    try:
+        found = value_at(Settings(), key)
+    except AttributeError:
+        return None
+    if not dataclasses.is_dataclass(found):
+        return None
+    return [field.name for field in dataclasses.fields(found)]
+
+
+def _is_given(name: str, key: str, value: Any) -> bool:
+    """Whether `settings` give what `space` searches, or a part of it.
+
+    Args:
+        name: in `space`.
+        key: in `settings`.
+        value: in `settings`; of a schedule that is given, parts may be
+            searched.
+    """
+    if key == name or key.startswith(f"{name}."):
+        return True
+    return name.startswith(f"{key}.") and not isinstance(value, Mapping)

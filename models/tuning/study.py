@@ -20,14 +20,15 @@ import optuna
 import tensorflow as tf
 from optuna.trial import TrialState
 
-from models.config.together import check_together
 from models.fitting.divergence import TrainingDivergedError
 from models.fitting.fit import Period, fit, graph_steps
 from models.fitting.memory import OutOfMemoryError
 from models.fitting.schedule import Record, Schedule
-from models.settings import SettingsError, value_at, with_values
+from models.fitting.validation import check_queries
+from models.settings import SettingsError
 from models.tuning import trials as records
 from models.tuning.config import (
+    FIX_OF_WINNERS,
     TRIALS_PER_SEED,
     Settings,
     StageConfig,
@@ -36,6 +37,7 @@ from models.tuning.config import (
 from models.tuning.gradient_registry import forgotten_gradients
 from models.tuning.journal import Journal
 from models.tuning.trials import Trial, progress_line
+from models.tuning.values import present_values, trial_settings
 from models.tuning.watch import Watch, suggest
 
 # a trial that ends so says something about its values only
@@ -69,6 +71,9 @@ class Search:
         directory: of the journal and the checkpoints, a folder or a URI; the
             same arguments and directory go on where a killed search stopped.
         report: takes a line per epoch and per trial.
+
+    Raises:
+        ValueError: the period has no validation user.
     """
 
     def __init__(
@@ -79,6 +84,7 @@ class Search:
         directory: str,
         report: Callable[[str], None] = print,
     ) -> None:
+        check_queries(period.queries)
         self._settings = settings
         self._config = config
         self._period = period
@@ -108,8 +114,8 @@ class Search:
     def _stage(self, stage: StageConfig, best: dict[str, Any]) -> StageResult:
         fixed = {**best, **stage.settings}
         study = self._study(stage, fixed)
-        if not study.get_trials():
-            self._enqueue_present(study, stage, fixed)
+        has_present = self._enqueue_present(study, stage, fixed)
+        startup = self._config.startup_trials + has_present
         for trial in study.get_trials(states=(TrialState.RUNNING,)):
             # was under way when the search was killed
             killed = optuna.Trial(study, trial._trial_id)
@@ -119,17 +125,14 @@ class Search:
         started = time.monotonic()
         before = len(records.finished(study))
         while (done := len(records.finished(study))) < stage.trials:
-            study.sampler = self._sampler(done)
+            study.sampler = self._sampler(done, startup)
             self._try(study, stage, fixed, done + 1)
             spent = (time.monotonic() - started) / (done + 1 - before)
             self._report(progress_line(stage, records.finished(study), spent))
         found = records.finished(study)
         trained = [trial for trial in found if trial.value is not None]
         if not trained:
-            raise ValueError(
-                f"No trial of the tuning stage {stage.name!r} could be "
-                f"trained. The last one: {found[-1].reason}"
-            )
+            raise ValueError(self._why_untrained(stage, best, found[-1]))
         return StageResult(
             stage.name,
             found,
@@ -170,34 +173,39 @@ class Search:
         if tf.io.gfile.exists(folder):
             tf.io.gfile.rmtree(folder)
 
-    def _checked(self, values: Mapping[str, Any]) -> Settings:
-        """The settings of a trial.
+    def _why_untrained(
+        self, stage: StageConfig, best: dict[str, Any], last: Trial
+    ) -> str:
+        """What to change where every trial of a stage failed."""
+        message = (
+            f"No trial of the tuning stage {stage.name!r} could be trained. "
+            f"The last one: {last.reason}"
+        )
+        fixed = {**best, **stage.settings}
+        if self._can_be(fixed) or not self._can_be(stage.settings):
+            return message
+        winners = ", ".join(f"{name} {value}" for name, value in best.items())
+        return (
+            f"{message} What won in the stages before ({winners}) does not go "
+            f"together with the configuration in this one. {FIX_OF_WINNERS}"
+        )
 
-        Raises:
-            SettingsError: values that cannot be, alone or together.
-        """
-        settings = with_values(self._settings, values)
-        model, training = settings.model, settings.training
-        adjacency = self._period.adjacency
-        if not (model.has_graph and model.has_sequential):
-            # a stage may look at one tower alone: nothing is warmed up then,
-            # whatever the later stages' warm-up is
-            training = dataclasses.replace(
-                training,
-                warmup_epochs=0,
-                warmup_steps=None,
-                warmup_patience=None,
-            )
+    def _can_be(self, values: Mapping[str, Any]) -> bool:
         try:
-            check_together(
-                model,
-                training,
-                has_neighbors=adjacency is not None
-                and adjacency.neighbors is not None,
-            )
-        except ValueError as error:
-            raise SettingsError(str(error)) from error
-        return settings
+            self._checked(values)
+        except SettingsError:
+            return False
+        return True
+
+    def _checked(self, values: Mapping[str, Any]) -> Settings:
+        """The settings of a trial, or a SettingsError."""
+        adjacency = self._period.adjacency
+        return trial_settings(
+            self._settings,
+            values,
+            has_neighbors=adjacency is not None
+            and adjacency.neighbors is not None,
+        )
 
     def _fit(
         self,
@@ -244,32 +252,40 @@ class Search:
             load_if_exists=True,
         )
 
-    def _sampler(self, done: int) -> optuna.samplers.BaseSampler:
-        """A function of the seed and of how many trials there were."""
+    def _sampler(self, done: int, startup: int) -> optuna.samplers.BaseSampler:
+        """A function of the seed and of how many trials there were.
+
+        Args:
+            done: trials that have ended.
+            startup: how many of them are not suggested by TPE.
+        """
         return optuna.samplers.TPESampler(
             seed=self._config.seed * TRIALS_PER_SEED + done,
-            # the configuration as it stands is none of them
-            n_startup_trials=self._config.startup_trials + 1,
+            # TPE itself would not count those that failed
+            n_startup_trials=0 if done >= startup else startup,
         )
 
     def _enqueue_present(
         self, study: optuna.Study, stage: StageConfig, fixed: dict[str, Any]
-    ) -> None:
-        """The first trial is what the configuration says."""
-        settings = with_values(self._settings, fixed)
-        present = {name: value_at(settings, name) for name in stage.space}
-        outside = [
-            f"{name} ({present[name]})"
-            for name, parameter in stage.space.items()
-            if not parameter.holds(present[name])
-        ]
-        if outside:
-            self._report(
-                f"[{stage.name}] the configuration as it stands is not tried "
-                f"first: {', '.join(outside)} outside the space"
-            )
-            return
-        study.enqueue_trial(present)
+    ) -> bool:
+        """Makes what the configuration says the first trial, if it can be.
+
+        Returns:
+            Whether it is, also where the search goes on.
+        """
+        is_new = not study.get_trials()
+        try:
+            present = present_values(self._settings, fixed, stage)
+        except SettingsError as error:
+            if is_new:
+                self._report(
+                    f"[{stage.name}] the configuration as it stands is not "
+                    f"tried first: {error}"
+                )
+            return False
+        if is_new:
+            study.enqueue_trial(present)
+        return True
 
 
 def _digest(content: Any) -> str:

@@ -6,9 +6,11 @@ import re
 import pytest
 import tensorflow as tf
 
+from models.config import ModelConfig, TrainingConfig
 from models.fitting.compiled_epoch import CompiledEpoch
-from models.fitting.memory import OutOfMemoryError
+from models.fitting.memory import OutOfMemoryError, of_step
 from models.fitting.validation import Validator
+from models.settings import with_values
 from tests.models import fit_helpers as helpers
 from tests.models.fit_helpers import MODEL, SHORT
 
@@ -59,9 +61,7 @@ def test_a_step_that_does_not_fit_names_its_sizes(monkeypatch, in_warmup, xla):
     refused = f"allocate {4 * HUGE**2} bytes" if xla else f"[{HUGE},{HUGE}]"
     assert refused in message
     if in_warmup:
-        lower = (
-            "`model.graph.batch_size` (32) or `model.graph.num_negatives` (1)"
-        )
+        lower = "`model.graph.batch_size` (32)"
     else:
         lower = (
             "`training.batch_size` (40) or `model.sequential.max_length` (6)"
@@ -72,3 +72,32 @@ def test_a_step_that_does_not_fit_names_its_sizes(monkeypatch, in_warmup, xla):
 def test_a_validation_that_does_not_fit_is_told_from_the_step(monkeypatch):
     monkeypatch.setattr(Validator, "ndcg", lambda *_: square(HUGE))
     assert told().startswith("[selection] epoch 1, validation: out of memory (")
+
+
+@pytest.mark.parametrize(
+    ("graph", "is_named"),
+    [
+        ({"encoder": "ultragcn", "num_negatives": 1500}, True),
+        ({"negatives": "shared", "num_negatives": 1500}, True),
+        # every item is compared with, however many are to be drawn
+        ({"negatives": "all", "num_negatives": 1500}, False),
+        # there is no fewer
+        ({"num_negatives": 1}, False),
+    ],
+)
+@pytest.mark.parametrize("phase", ["warm-up", "graph", "joint"])
+def test_negatives_are_named_where_fewer_need_less(graph, is_named, phase):
+    model = with_values(
+        ModelConfig(), {f"graph.{key}": value for key, value in graph.items()}
+    )
+    if phase == "graph":
+        model = with_values(model, {"sequential.encoder": "none"})
+    sizes = of_step(model, TrainingConfig(), phase == "warm-up")
+    assert ("model.graph.num_negatives" in sizes) == is_named
+    assert ("training.batch_size" in sizes) == (phase == "joint")
+
+
+def test_a_tower_without_a_graph_has_no_negatives():
+    values = {"graph.encoder": "none", "graph.num_negatives": 9}
+    sizes = of_step(with_values(ModelConfig(), values), TrainingConfig(), False)
+    assert "model.graph.num_negatives" not in sizes

@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from models.fitting.fit import select_and_refit
+from models.fitting.fit import fit, select_and_refit
 from models.fitting.input_pipeline import Queries
+from models.fitting.schedule import Schedule
 from tests.models import fit_helpers as helpers
 from tests.models.fit_helpers import MODEL, SHORT, period_of, small_model
 
@@ -122,3 +123,15 @@ def test_nobody_to_validate_on_is_refused():
     period = helpers.make_period(with_queries=False)
     with pytest.raises(ValueError, match="No validation user"):
         select_and_refit(MODEL, SHORT, period, period, report=helpers.quiet)
+
+
+def test_a_fit_with_queries_of_nobody_does_not_start():
+    """Not after an epoch, when there is something to validate."""
+    period = dataclasses.replace(
+        helpers.make_period(), queries=helpers.no_queries()
+    )
+    schedule = Schedule.of_selection(MODEL, SHORT)
+    lines = []
+    with pytest.raises(ValueError, match="No validation user is left"):
+        fit("own", MODEL, SHORT, period, schedule, report=lines.append)
+    assert not lines

@@ -20,7 +20,7 @@ from models.tuning.config import (
 from models.tuning.study import Search
 from models.tuning.trials import COMPLETE, FAILED, PRUNED
 from models.tuning.watch import suggest
-from tests.models.fit_helpers import MODEL, SHORT, make_period
+from tests.models.fit_helpers import MODEL, SHORT, make_period, no_queries
 
 DROPOUT, RATE = "model.sequential.dropout", "training.learning_rate"
 WARMUPS = "training.warmup_epochs"
@@ -40,11 +40,11 @@ def _value(settings):
 class MadeUp(Search):
     """Trains nothing: the validation rises to a function of the settings."""
 
-    def __init__(self, directory, *stages, value=_value, **config):
+    def __init__(self, directory, *stages, value=_value, base=BASE, **config):
         self.fits, self.lines, self.value = [], [], value
         self.stop_at = None
         super().__init__(
-            BASE,
+            base,
             TuningConfig(stages=stages, **{"startup_trials": 4, **config}),
             make_period(8),
             str(directory),
@@ -95,6 +95,81 @@ def test_a_configuration_outside_the_space_is_said(tmp_path):
     search = MadeUp(tmp_path, StageConfig("first", 2, space))
     search.run()
     assert "model.sequential.dropout (0.1) outside" in search.lines[0]
+
+
+def test_a_configuration_that_only_the_trials_make_possible(tmp_path):
+    """UltraGCN has no `all`, which is what the configuration says."""
+    base = with_values(BASE, {"model.graph.negatives": "all"})
+    key = "model.graph.negatives"
+    stage = StageConfig(
+        "ultragcn",
+        4,
+        {key: ParameterConfig(choices=("per_edge", "shared"))},
+        settings={"model.graph.encoder": "ultragcn"},
+    )
+    search = MadeUp(tmp_path, stage, base=base)
+    best, (result,) = search.run()
+    assert best[key] in ("per_edge", "shared")
+    assert {trial.state for trial in result.trials} == {COMPLETE}
+    assert search.lines[0].startswith(
+        "[ultragcn] the configuration as it stands is not tried first: "
+    )
+    assert "`negatives` all is of the encoder lightgcn" in search.lines[0]
+    # said once, not whenever the search goes on
+    more = MadeUp(tmp_path, dataclasses.replace(stage, trials=5), base=base)
+    more.run()
+    assert not any("not tried first" in line for line in more.lines)
+
+
+def test_a_part_of_a_schedule_where_a_number_has_won(tmp_path):
+    schedule = {"start": 0.5, "end": 0.1, "epochs": 3}
+    number = ParameterConfig(choices=(0.1, 0.2))
+    stages = (
+        StageConfig("number", 1, {"model.global_weight": number}),
+        StageConfig("start", 1, {"model.global_weight.start": number}),
+    )
+    base = with_values(BASE, {"model.global_weight": schedule})
+    search = MadeUp(tmp_path, *stages, base=base)
+    with pytest.raises(
+        ValueError, match="'start'.*`model.global_weight` is no"
+    ):
+        search.run()
+    assert any("no `model.global_weight.start`" in e for e in search.lines)
+
+
+HEADS, DIM = "model.sequential.num_heads", "model.embedding_dim"
+NINE = StageConfig(
+    "heads", 1, {HEADS: ParameterConfig(choices=(3,))}, settings={DIM: 9}
+)
+RATES = StageConfig(
+    "rates", 2, {RATE: ParameterConfig(low=0.001, high=0.1, log=True)}
+)
+
+
+def test_a_winner_that_excludes_the_configuration_is_told(tmp_path):
+    """Three heads for the width of its own stage, not for that of MODEL."""
+    search = MadeUp(tmp_path, NINE, RATES)
+    with pytest.raises(ValueError) as error:
+        search.run()
+    for words in (
+        "tuning stage 'rates'",
+        "`embedding_dim` 8 must be a multiple of `sequential.num_heads` 3",
+        f"stages before ({HEADS} 3)",
+        "what the trials needed in `settings` of their stage belongs into",
+    ):
+        assert words in str(error.value)
+    assert len(search.fits) == 1
+
+
+def test_a_winner_that_the_next_stages_values_go_with(tmp_path):
+    width = StageConfig("width", 4, {DIM: ParameterConfig(choices=(8, 9, 12))})
+    search = MadeUp(tmp_path, NINE, width)
+    best, _ = search.run()
+    assert best[DIM] in (9, 12) and best[HEADS] == 3
+    said = [line for line in search.lines if "not tried first" in line]
+    # the one head of the configuration lies outside the first stage's space
+    assert "(1) outside" in said[0] and said[1].startswith("[width]")
+    assert "must be a multiple" in said[1]
 
 
 def test_a_killed_search_ends_as_one_that_was_not(tmp_path):
@@ -294,6 +369,61 @@ def test_trials_at_random_are_those_of_the_seed_and_no_more(tmp_path):
     assert tried("seed", _value, seed=1)[1:5] != one[1:5]
 
 
+FINE = StageConfig("fine", 12, {DROPOUT: ParameterConfig(low=0.05, high=0.95)})
+# the configuration's 0.1 lies outside
+HIGH = StageConfig("high", 12, {DROPOUT: ParameterConfig(low=0.2, high=0.95)})
+
+
+def _tried(folder, stage, value=_value, kind=MadeUp, **config):
+    search = kind(folder, stage, value=value, pruner=None, **config)
+    _, (result,) = search.run()
+    return [trial.parameters for trial in result.trials]
+
+
+def test_trials_that_fail_are_among_those_at_random(tmp_path):
+    ended = []
+
+    def first_five_fail(settings):
+        ended.append(settings)
+        # a trial that fails does so in its first epoch after the warm-up
+        if len(ended) <= 5:
+            raise TrainingDivergedError("the loss is lost")
+        return _value(settings)
+
+    random = _tried(tmp_path / "random", FINE, startup_trials=99)
+    found = _tried(tmp_path / "found", FINE, first_five_fail)
+    # the configuration and four at random
+    assert found[:5] == random[:5]
+    assert not any(values in random for values in found[5:])
+
+
+def test_no_trial_takes_the_place_of_a_configuration_outside(tmp_path):
+    random = _tried(tmp_path / "random", HIGH, startup_trials=99)
+    found = _tried(tmp_path / "found", HIGH)
+    assert found[:4] == random[:4]
+    assert not any(values in random for values in found[4:])
+    # also in a search that goes on
+    killed = MadeUp(tmp_path / "killed", HIGH, pruner=None)
+    killed.stop_at = 3
+    with pytest.raises(KeyboardInterrupt):
+        killed.run()
+    assert _tried(tmp_path / "killed", HIGH) == found
+
+
+def test_a_seed_whose_trials_all_trained_suggests_what_it_did(tmp_path):
+    """As by a number of startup trials that stays the same."""
+
+    class Before(MadeUp):
+        def _sampler(self, done, *_):
+            return optuna.samplers.TPESampler(
+                seed=self._config.seed * 100_000 + done, n_startup_trials=5
+            )
+
+    for stage in (FINE, STAGE):
+        kept = _tried(tmp_path / f"kept {stage.name}", stage, kind=Before)
+        assert _tried(tmp_path / f"found {stage.name}", stage) == kept
+
+
 @pytest.mark.parametrize(
     ("key", "choices", "bad", "message"),
     [
@@ -326,8 +456,23 @@ def test_a_search_without_a_trained_trial_stops(tmp_path):
     def lost(settings):
         raise TrainingDivergedError("the loss is lost")
 
-    with pytest.raises(ValueError, match="No trial.*'first'.*loss is lost"):
+    with pytest.raises(ValueError, match="No trial.*'first'.*is lost$"):
         MadeUp(tmp_path, STAGE, value=lost).run()
+    # nor are the winners before it to blame
+    two = MadeUp(tmp_path / "two", STAGE, RATES)
+    two.value = lambda settings: (
+        lost(settings) if len(two.fits) > STAGE.trials else _value(settings)
+    )
+    with pytest.raises(ValueError, match="No trial.*'rates'.*is lost$"):
+        two.run()
+
+
+def test_a_search_without_a_validation_user_does_not_start(tmp_path):
+    for queries in (None, no_queries()):
+        period = dataclasses.replace(make_period(8), queries=queries)
+        with pytest.raises(ValueError, match="No validation user is left"):
+            Search(BASE, TuningConfig(), period, str(tmp_path / "search"))
+    assert not list(tmp_path.iterdir())
 
 
 def test_real_fits(tmp_path, eager):
@@ -360,11 +505,59 @@ def test_real_fits(tmp_path, eager):
         ({"space": {"split.quantile": SPACE[DROPOUT]}}, "cannot be tuned"),
         ({"space": {"training.seed": SPACE[WARMUPS]}}, "luck"),
         ({"settings": {DROPOUT: 0.2}}, "in `space` and in `settings`"),
+        (
+            {"settings": {"model.sequential": {"num_blocks": 1}}},
+            "is a group of settings.*e.g. `model.sequential.num_blocks`",
+        ),
+        (
+            {"settings": {"model.sequential": {"max_length": 50}}},
+            "`model.sequential` is a group",
+        ),
+        (
+            {"settings": {"model.graph": {"encoder": "lightgcn"}}},
+            "e.g. `model.graph.encoder`",
+        ),
+        (
+            {"settings": {"model.graph.ultragcn": {}}},
+            "e.g. `model.graph.ultragcn.w1`",
+        ),
+        (
+            {"space": {"model.alignment": ParameterConfig(choices=(None,))}},
+            "e.g. `model.alignment.kind`",
+        ),
+        (
+            {
+                "space": {"model.global_weight": SPACE[DROPOUT]},
+                "settings": {"model.global_weight.start": 0.2},
+            },
+            r"in `settings` \(as `model.global_weight.start`\)",
+        ),
+        (
+            {
+                "space": {"model.global_weight.start": SPACE[DROPOUT]},
+                "settings": {"model.global_weight": 0.2},
+            },
+            r"in `settings` \(as `model.global_weight`\)",
+        ),
     ],
 )
 def test_wrong_stages_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(STAGE, **change)
+
+
+@pytest.mark.parametrize(
+    "key", ["model.global_weight", "model.alignment_weight"]
+)
+def test_a_schedule_of_a_stage_is_one_setting(tmp_path, key):
+    schedule = {"start": 0.5, "end": 0.1, "epochs": 3}
+    space = {f"{key}.end": ParameterConfig(choices=(0.2, 0.3))}
+    stage = StageConfig("schedule", 2, space, settings={key: schedule})
+    search = MadeUp(tmp_path, stage)
+    search.run()
+    for _, settings in search.fits:
+        assert value_at(settings, key).start == 0.5
+        assert value_at(settings, key).end in (0.2, 0.3)
 
 
 @pytest.mark.parametrize(

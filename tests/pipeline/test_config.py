@@ -197,6 +197,25 @@ def test_a_search_for_what_is_no_setting_is_refused(tmp_path, space, message):
     assert "tuning.stages" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "group", ["model.sequential: {max_length: 50}", "model.graph: {l2: 0.1}"]
+)
+def test_a_whole_group_in_a_stage_is_refused(tmp_path, group):
+    """It would get round the checks, and its other settings be defaults."""
+    text = (
+        f"base: {DEMO}\ntuning:\n  stages:\n    - name: a\n      trials: 1\n"
+        "      space: {training.patience: {low: 2, high: 9}}\n"
+        "      settings: {%s}\n"
+    )
+    message = error_of(write(tmp_path, text % group))
+    assert "tuning.stages" in message
+    assert "is a group of settings. Fix: name the setting itself" in message
+    schedule = "model.global_weight: {start: 1, end: 0.5, epochs: 4}"
+    load_config(write(tmp_path, text % schedule))
+    message = error_of(write(tmp_path, text % "model.embedding_dim: {low: 4}"))
+    assert "`model.embedding_dim` must be int, found dict" in message
+
+
 @pytest.mark.parametrize("key", ["global_weight", "alignment_weight"])
 def test_the_demo_explains_weights_that_change(key):
     text = DEMO.read_text()
