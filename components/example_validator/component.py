@@ -118,12 +118,24 @@ def _found(
                 return f"{text}."
             text += f", expected {domain.min} to {domain.max}."
             if feature == "timestamps" and high > domain.max:
-                text += (
-                    " Such times look like milliseconds: set "
-                    "`logs.time_unit: milliseconds`."
-                )
+                text += _late_times(low, domain.max)
             return text
     return ""
+
+
+def _late_times(first: float, latest: int) -> str:
+    """What to do about times after `latest`, the first of all is `first`."""
+    text = (
+        " `logs.latest_time: now`, or a date before that limit, sets rows of "
+        "later times aside; without it they stop the run."
+    )
+    # A wrong unit moves all times, a wrong row only its own.
+    if first > latest:
+        text += (
+            " All times are that late: is `logs.time_unit` right? "
+            "Milliseconds read as seconds are."
+        )
+    return text
 
 
 def _read_anomalies(

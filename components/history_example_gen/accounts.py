@@ -1,25 +1,24 @@
-"""What became of every log row: dead letters and counts."""
+"""What became of every log row, in counts.
+
+The accounts of all blocks meet on one worker, so none of them grows with its
+rows: dead letters are counted, shown and left where they are (`letters`).
+"""
 
 from __future__ import annotations
 
 import collections
 import dataclasses
-import gzip
-import json
-import os
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from tfx.dsl.io import fileio
 
 from components.history_example_gen import event_types, rules
 from components.history_example_gen.histories import BucketHistories
-from components.history_example_gen.rows import BadRow
+from components.history_example_gen.logs import LogFile
+from components.history_example_gen.rows import Block
 from components.history_example_gen.time_units import find_wrong_units
 
-DEAD_LETTERS_FILE = "dead_letters.jsonl.gz"
 # Of no log of a shop: 1980-01-01, unix seconds.
 EARLY = 315_532_800
 _SAMPLES = 3
@@ -35,7 +34,8 @@ class BlockAccount:
         file_order: rank of the file by name.
         first_line: of the block.
         num_rows: used, dropped and unusable rows; blank lines are no rows.
-        bad_rows: the unusable ones.
+        dead: unusable rows per column, then per reason, as they are met.
+        samples: the first three of them per column, as file:line and text.
         dropped: rule to usable rows that it dropped.
         other_units: see `time_units`.
         event_types: usable rows per event type, see `event_types`.
@@ -45,7 +45,8 @@ class BlockAccount:
     file_order: int
     first_line: int
     num_rows: int
-    bad_rows: list[BadRow]
+    dead: dict[str, dict[str, int]]
+    samples: dict[str, list[dict[str, str]]]
     dropped: dict[str, int] = dataclasses.field(default_factory=dict)
     other_units: dict[str, int] = dataclasses.field(default_factory=dict)
     event_types: dict[str, int] = dataclasses.field(default_factory=dict)
@@ -75,6 +76,38 @@ class BucketAccount:
     last: int | None = None
     num_early: int = 0
     longest: tuple[str, int] | None = None
+
+
+def account_of_block(
+    log: LogFile, first_line: int, block: Block
+) -> BlockAccount:
+    """The account of a block.
+
+    Args:
+        log: the file that it is of.
+        first_line: number of its first line.
+        block: its rows.
+    """
+    dead: dict[str, dict[str, int]] = {}
+    samples: dict[str, list[dict[str, str]]] = {}
+    for bad in block.bad_rows:
+        reasons = dead.setdefault(bad.column, {})
+        reasons[bad.reason] = reasons.get(bad.reason, 0) + 1
+        shown = samples.setdefault(bad.column, [])
+        if len(shown) < _SAMPLES:
+            where = f"{log.path}:{bad.line}"
+            shown.append({"where": where, "row": bad.text[:_SAMPLE_TEXT]})
+    return BlockAccount(
+        log.path,
+        log.order,
+        first_line,
+        block.num_rows,
+        dead,
+        samples,
+        block.dropped,
+        block.other_units,
+        block.event_types,
+    )
 
 
 def account_of(
@@ -109,30 +142,6 @@ def _longest(histories: BucketHistories) -> tuple[str, int] | None:
     return name, int(lengths[user])
 
 
-def write_dead_letters(folder: str, blocks: Iterable[BlockAccount]) -> None:
-    """Writes all unusable rows as gzipped JSON lines, in log order.
-
-    The fields are file, line, column, reason and row. The file is written
-    also where there is no such row.
-    """
-    ordered = sorted(blocks, key=lambda b: (b.file_order, b.first_line))
-    with (
-        fileio.open(os.path.join(folder, DEAD_LETTERS_FILE), "wb") as raw,
-        gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as stream,
-    ):
-        for block in ordered:
-            for bad in block.bad_rows:
-                letter = {
-                    "file": block.path,
-                    "line": bad.line,
-                    "column": bad.column,
-                    "reason": bad.reason,
-                    "row": bad.text,
-                }
-                text = json.dumps(letter, ensure_ascii=False)
-                stream.write(text.encode() + b"\n")
-
-
 def summarize(
     num_files: int, blocks: list[BlockAccount], buckets: list[BucketAccount]
 ) -> dict[str, Any]:
@@ -156,16 +165,13 @@ def summarize(
     """
     dead: collections.Counter[str] = collections.Counter()
     columns: dict[str, collections.Counter[str]] = {}
-    samples: dict[str, list[dict[str, Any]]] = {}
+    samples: dict[str, list[dict[str, str]]] = {}
     for block in sorted(blocks, key=lambda b: (b.file_order, b.first_line)):
-        for bad in block.bad_rows:
-            dead[bad.reason] += 1
-            counts = columns.setdefault(bad.column, collections.Counter())
-            counts[bad.reason] += 1
-            shown = samples.setdefault(bad.column, [])
-            if len(shown) < _SAMPLES:
-                where = f"{block.path}:{bad.line}"
-                shown.append({"where": where, "row": bad.text[:_SAMPLE_TEXT]})
+        for name, reasons in block.dead.items():
+            dead.update(reasons)
+            columns.setdefault(name, collections.Counter()).update(reasons)
+            shown = samples.setdefault(name, [])
+            shown += block.samples[name][: _SAMPLES - len(shown)]
     num_rows = sum(block.num_rows for block in blocks)
     num_used = sum(bucket.num_used for bucket in buckets)
     dropped = rules.total(

@@ -130,7 +130,9 @@ class LogsConfig:
         earliest_time: ISO-8601 date; earlier rows are unusable. Null allows
             all from 1970 on.
         latest_time: later rows are unusable: `now` (one day after the step
-            looks at the files), an ISO-8601 date, or null for no limit.
+            looks at the files), an ISO-8601 date, or null for no limit but
+            that of pipeline/schema/schema.pbtxt: times from 2100 on stop the
+            run there.
         compression: auto looks at the first bytes of each file. Parquet
             files are packed inside, which needs no setting.
         duplicate_files: refuse or keep files with the same bytes.

@@ -20,7 +20,12 @@ from tfx.types import artifact_utils
 from components.artifact_files import INGEST_FILE
 from components.beam_executor import BeamExecutor
 from components.histories import SPLIT
-from components.history_example_gen import accounts, rules, verdict
+from components.history_example_gen import (
+    accounts,
+    letters,
+    rules,
+    verdict,
+)
 from components.history_example_gen.accounts import BlockAccount, BucketAccount
 from components.history_example_gen.config import KeepConfig, LogsConfig
 from components.history_example_gen.core import KeepCore
@@ -53,36 +58,38 @@ _ACCOUNTS = "accounts"
 class ReadEvents(beam.DoFn):
     """Reads a log file into columns per bucket of users.
 
-    Yields (bucket, Batch), and a BlockAccount per block as `accounts`.
+    Yields (bucket, Batch), and a BlockAccount per block as `accounts`. Writes
+    the dead letters of the file into its part, see `letters`.
     """
 
-    def __init__(self, config: LogsConfig, block_bytes: int = _BLOCK_BYTES):
+    def __init__(
+        self,
+        config: LogsConfig,
+        letters_folder: str,
+        block_bytes: int = _BLOCK_BYTES,
+    ):
         self._config = config
+        self._letters_folder = letters_folder
         self._block_bytes = block_bytes
 
     def process(self, log: LogFile) -> Iterator[Any]:
         """Reads `log` block by block."""
         keep = self._config.keep
-        for first_line, block in read_file(
-            log, self._config, self._block_bytes
-        ):
-            block = sample_users(block, keep.user_share, keep.user_sample_seed)
-            yield pvalue.TaggedOutput(
-                _ACCOUNTS,
-                BlockAccount(
-                    log.path,
-                    log.order,
-                    first_line,
-                    block.num_rows,
-                    block.bad_rows,
-                    block.dropped,
-                    block.other_units,
-                    block.event_types,
-                ),
-            )
-            yield from split_by_user(
-                block, log.order, first_line, self._config.num_buckets
-            )
+        with letters.PartWriter(self._letters_folder, log) as part:
+            for first_line, block in read_file(
+                log, self._config, self._block_bytes
+            ):
+                part.write(block.bad_rows)
+                block = sample_users(
+                    block, keep.user_share, keep.user_sample_seed
+                )
+                yield pvalue.TaggedOutput(
+                    _ACCOUNTS,
+                    accounts.account_of_block(log, first_line, block),
+                )
+                yield from split_by_user(
+                    block, log.order, first_line, self._config.num_buckets
+                )
 
 
 def merge(
@@ -137,7 +144,7 @@ def write_accounts(
     buckets: list[BucketAccount],
 ) -> None:
     """Writes dead letters and `ingest.json` into `folder`."""
-    accounts.write_dead_letters(folder, blocks)
+    letters.join_parts(folder, {b.file_order for b in blocks if b.dead})
     ingest = accounts.summarize(num_files, blocks, buckets)
     _write_json(os.path.join(folder, INGEST_FILE), ingest)
 
@@ -160,24 +167,24 @@ class Executor(BeamExecutor):
         self._log_startup(input_dict, output_dict, exec_properties)
         config = from_json(LogsConfig, exec_properties["config"])
         examples = artifact_utils.get_single_instance(output_dict["examples"])
-        letters = artifact_utils.get_single_instance(
-            output_dict["dead_letters"]
-        )
+        dead = artifact_utils.get_single_instance(output_dict["dead_letters"])
         examples.split_names = artifact_utils.encode_split_names([SPLIT])
         logs = find_logs(config)
         folder = artifact_utils.get_split_uri([examples], SPLIT)
-        for name in (folder, temporary_folder(folder)):
+        temporary = temporary_folder(folder), letters.parts_folder(dead.uri)
+        for name in (folder, *temporary):
             fileio.makedirs(name)
         with self._make_beam_pipeline() as pipeline:
-            _build(pipeline, config, logs, folder, letters.uri)
-        # in an object store the folder went with its last file
-        if fileio.exists(temporary_folder(folder)):
-            fileio.rmtree(temporary_folder(folder))
-        ingest = _read_json(os.path.join(letters.uri, INGEST_FILE))
+            _build(pipeline, config, logs, folder, dead.uri)
+        for name in temporary:
+            # in an object store a folder went with its last file
+            if fileio.exists(name):
+                fileio.rmtree(name)
+        ingest = _read_json(os.path.join(dead.uri, INGEST_FILE))
         for line in verdict.describe(ingest), *verdict.notes(ingest, config):
             logging.info(line)
             print(line, flush=True)
-        _check(ingest, config, letters.uri)
+        _check(ingest, config, dead.uri)
         _set_properties(examples, ingest, exec_properties)
 
 
@@ -193,7 +200,7 @@ def _build(
         | "Files" >> beam.Create(logs)
         | "Spread" >> beam.Reshuffle()
         | "Read"
-        >> beam.ParDo(ReadEvents(config)).with_outputs(
+        >> beam.ParDo(ReadEvents(config, letters_folder)).with_outputs(
             _ACCOUNTS, main="batches"
         )
     )
@@ -234,14 +241,14 @@ def _check(ingest: dict[str, Any], config: LogsConfig, folder: str) -> None:
     except LogsError:
         kept = folder.rstrip("/") + "-failed"
         fileio.makedirs(kept)
-        for name in (accounts.DEAD_LETTERS_FILE, INGEST_FILE):
+        for name in (letters.DEAD_LETTERS_FILE, INGEST_FILE):
             fileio.copy(
                 os.path.join(folder, name),
                 os.path.join(kept, name),
                 overwrite=True,
             )
-        letters = os.path.join(kept, accounts.DEAD_LETTERS_FILE)
-        verdict.check(ingest, config, letters)
+        path = os.path.join(kept, letters.DEAD_LETTERS_FILE)
+        verdict.check(ingest, config, path)
 
 
 def _set_properties(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from components.history_example_gen.config import LogsConfig
-from components.history_example_gen.delimited import parse_block
+from components.history_example_gen.delimited import parse_blocks
 from components.history_example_gen.json_lines import parse_json_block
 from components.history_example_gen.logs import LogFile
 from components.history_example_gen.parquet import read_parquet
@@ -35,6 +35,9 @@ def read_file(
     if config.format == "parquet":
         yield from read_parquet(log, config, block_bytes)
         return
-    parse = parse_block if config.format == "delimited" else parse_json_block
-    for first_line, data in read_blocks(log, config, block_bytes):
-        yield first_line, parse(data, first_line, log, config)
+    blocks = read_blocks(log, config, block_bytes)
+    if config.format == "delimited":
+        yield from parse_blocks(blocks, log, config)
+        return
+    for first_line, data in blocks:
+        yield first_line, parse_json_block(data, first_line, log, config)

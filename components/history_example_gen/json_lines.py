@@ -8,7 +8,6 @@ again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from components.history_example_gen.json_objects import (
     read_one_by_one,
 )
 from components.history_example_gen.logs import LogFile
+from components.history_example_gen.pieces import cut, join_fields
 from components.history_example_gen.rows import (
     Block,
     Fields,
@@ -159,35 +159,10 @@ def _is_inexact(column: pa.Array) -> bool:
 def _read_pieces(data: bytes, keys: dict[str, str]) -> Fields:
     parts = []
     num_lines = 0
-    for piece in _cut(data):
+    for piece in cut(data, _PIECE_BYTES):
         part = _read_together(piece, keys, len(piece) + 1) or read_one_by_one(
             piece, keys
         )
         parts.append((num_lines, part))
         num_lines += piece.count(b"\n")
-    faults = {
-        start + index: fault
-        for start, part in parts
-        for index, fault in part.faults.items()
-    }
-    columns = [
-        _concat([part.columns[number] for _, part in parts])
-        for number in range(len(keys))
-    ]
-    kept = np.concatenate([start + part.kept for start, part in parts])
-    return Fields(columns, kept, faults)
-
-
-def _cut(data: bytes) -> Iterator[bytes]:
-    """Yields pieces of whole lines."""
-    start = 0
-    while start < len(data):
-        end = data.find(b"\n", min(start + _PIECE_BYTES, len(data) - 1)) + 1
-        yield data[start:end]
-        start = end
-
-
-def _concat(columns: list[pa.Array]) -> pa.Array:
-    if len({column.type for column in columns}) > 1:
-        columns = [to_text(column) for column in columns]
-    return pa.concat_arrays(columns)
+    return join_fields(parts)

@@ -67,15 +67,21 @@ def describe_json(config: LogsConfig, paths: Sequence[str]) -> list[LogFile]:
 def _first_objects(path: str, compression: str) -> list[dict[str, Any]]:
     """Of the start of a file of JSON lines; none where it has no row."""
     start = read_start(path, compression).removeprefix(BOM)
-    lines = [line for line in start.splitlines() if line.strip()]
-    objects = [o for o in map(read_object, lines) if o is not None]
+    lines = {
+        number: line
+        for number, line in enumerate(start.split(b"\n"), 1)
+        if line.strip()
+    }
+    objects = [o for o in map(read_object, lines.values()) if o is not None]
     if lines and not objects:
+        number, line = next(iter(lines.items()))
         fix = array_fix(start) or (
             "Correct `logs.format`, or write one object a line."
         )
         raise LogsError(
-            f"{path}:1: no JSON object, as `logs.format` json_lines asks for "
-            f"on every line: {lines[0][:200].decode('utf-8', 'replace')!r}. "
+            f"{path}:{number}: no JSON object, as `logs.format` json_lines "
+            "asks for on every line: "
+            f"{line.rstrip()[:200].decode('utf-8', 'replace')!r}. "
             f"{fix}"
         )
     return objects

@@ -7,7 +7,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from components.history_example_gen import accounts, verdict
-from components.history_example_gen.accounts import BlockAccount, BucketAccount
+from components.history_example_gen.accounts import BucketAccount
 from components.history_example_gen.config import ColumnsConfig, LogsConfig
 from components.history_example_gen.formats import read_file
 from components.history_example_gen.layouts import find_logs
@@ -80,18 +80,7 @@ def read_logs(
                 strict=True,
             )
             bad += block.bad_rows
-            blocks.append(
-                BlockAccount(
-                    log.path,
-                    log.order,
-                    line,
-                    block.num_rows,
-                    block.bad_rows,
-                    block.dropped,
-                    block.other_units,
-                    block.event_types,
-                )
-            )
+            blocks.append(accounts.account_of_block(log, line, block))
     # It raises where rows are lost or doubled.
     bucket = BucketAccount(
         num_users=len({user for user, _, _ in events}),

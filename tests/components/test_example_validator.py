@@ -90,7 +90,7 @@ def test_good_logs_pass_and_an_anomaly_stops_the_run(tmp_path: pathlib.Path):
     assert (
         "Found 5700000000 to 5700000120, expected 0 to 4102444800." in message
     )
-    assert "`logs.time_unit: milliseconds`" in message
+    assert "All times are that late: is `logs.time_unit` right?" in message
 
 
 @pytest.mark.slow
@@ -130,6 +130,25 @@ def test_every_anomaly_is_a_sentence():
         "all examples: Low num examples in dataset.",
         "`item_ids`: Column dropped: Column is completely missing.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("first", "is_unit"), [(0, False), (4_102_444_800, False), (10**12, True)]
+)
+def test_late_times_are_of_another_unit_only_where_all_are(
+    first: int, is_unit: bool
+):
+    statistics = statistics_pb2.DatasetFeatureStatisticsList()
+    column = statistics.datasets.add().features.add(name="timestamps")
+    column.num_stats.min, column.num_stats.max = first, 2 * 10**12
+    anomalies = anomalies_pb2.Anomalies()
+    anomalies.anomaly_info["timestamps"].reason.add(short_description="Late")
+    schema = text_format.Parse(SCHEMA.read_text(), schema_pb2.Schema())
+    (line,) = describe_anomalies(anomalies, statistics, schema)
+    assert f"Found {first} to 2000000000000, expected 0 to 4102444800" in line
+    assert "`logs.latest_time: now`" in line
+    assert ("`logs.time_unit`" in line) == is_unit
+    assert ("illiseconds" in line) == is_unit
 
 
 def test_transform_sees_one_user_and_ragged_sequences():

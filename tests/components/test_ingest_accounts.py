@@ -4,20 +4,30 @@ import dataclasses
 import gzip
 import os
 import pathlib
+import pickle
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from components.history_example_gen import rows, rules
+from components.history_example_gen import accounts, letters, rows, rules
 from components.history_example_gen.config import (
     ColumnsConfig,
     KeepConfig,
     LogsConfig,
 )
+from components.history_example_gen.executor import ReadEvents
+from components.history_example_gen.layouts import find_logs
 from components.history_example_gen.readers import LogsError
 from components.history_example_gen.verdict import describe
-from tests.components.ingest_helpers import HEADER, run_executor, run_ingest
+from tests.components.ingest_helpers import (
+    HEADER,
+    read_letters,
+    run_executor,
+    run_ingest,
+    write_files,
+)
+from tests.components.log_helpers import read_logs
 
 EVERY_RULE = LogsConfig(
     columns=ColumnsConfig(event_type="event", weight="stars"),
@@ -160,6 +170,99 @@ def test_until_is_the_log_as_it_was_then(tmp_path: pathlib.Path, unit: str):
 def test_until_must_be_a_date():
     with pytest.raises(ValueError, match="`until` must be an ISO-8601 date"):
         KeepConfig(until="yesterday")
+
+
+def test_no_worker_holds_all_dead_letters(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A wrong unit makes dead letters of all rows of a log, however large."""
+    sizes = []
+    summarize = accounts.summarize
+
+    def watched(num_files, blocks, buckets):
+        sizes.append(len(pickle.dumps(blocks)))
+        return summarize(num_files, blocks, buckets)
+
+    monkeypatch.setattr(accounts, "summarize", watched)
+    for number in (1000, 20_000):
+        lines = [f"u{n},i,{1_700_000_000_000 + n}" for n in range(number)]
+        folder = tmp_path / str(number)
+        with pytest.raises(LogsError, match="`logs.time_unit: milliseconds`"):
+            run_ingest(
+                folder, {"a.csv": HEADER + "\n".join(lines)}, LogsConfig()
+            )
+        kept = read_letters(folder / "dead" / "1-failed")
+        assert [letter["row"] for letter in kept] == lines
+        assert [letter["line"] for letter in kept] == [
+            line for line in range(2, number + 2)
+        ]
+    assert sizes[0] < 2000
+    assert sizes[1] < sizes[0] + 100
+
+
+def test_dead_letters_of_many_files_are_one_file(tmp_path: pathlib.Path):
+    """In the order of the log, whether or not a file has any."""
+    files = {
+        f"{n:02}.csv": HEADER + f"u,i,{n}\n" + f"u,,{n}\nu,i,x\n" * (n % 3)
+        for n in range(14)
+    }
+    result = run_ingest(tmp_path, files)
+    assert [
+        (pathlib.Path(letter["file"]).name, letter["line"])
+        for letter in result.letters
+    ] == [
+        (f"{n:02}.csv", line)
+        for n in range(14)
+        for line in range(3, 3 + 2 * (n % 3))
+    ]
+    assert {path.name for path in (tmp_path / "dead" / "1").iterdir()} == {
+        "dead_letters.jsonl.gz",
+        "ingest.json",
+    }
+
+
+def test_a_part_is_whole_or_not_there(tmp_path: pathlib.Path):
+    """A reading that breaks off leaves none; one that is repeated the same."""
+    write_files(tmp_path, {"a.csv": HEADER + "u,i,x\n" * 99 + "u,i,1\n"})
+    (log,) = find_logs(LogsConfig(path=str(tmp_path), pattern="a.csv"))
+    folder = pathlib.Path(letters.parts_folder(str(tmp_path)))
+    folder.mkdir()
+    read = ReadEvents(LogsConfig(), str(tmp_path), block_bytes=50)
+    broken = read.process(log)
+    next(broken)
+    broken.close()
+    assert not list(folder.glob("part-*"))
+    found = set()
+    for _ in range(2):
+        list(read.process(log))
+        (part,) = folder.glob("part-*")
+        found.add(part.read_bytes())
+    assert len(found) == 1
+    letters.join_parts(str(tmp_path), [0])
+    assert len(read_letters(tmp_path)) == 99
+    part.unlink()
+    with pytest.raises(RuntimeError, match=part.name):
+        letters.join_parts(str(tmp_path), [0])
+
+
+@pytest.mark.parametrize("block_bytes", [1, 30])
+def test_blocks_change_no_count_and_no_sample(
+    tmp_path: pathlib.Path, block_bytes: int
+):
+    lines = ["u,,1", "u,i", "u,i,x", "u,i,-1", "u,i,1", ",i,1"] * 4
+    files = {"a.csv": HEADER + "\n".join(lines)}
+    found = read_logs(tmp_path, files, block_bytes=block_bytes).ingest
+    assert found == read_logs(tmp_path, files).ingest
+    assert found["dead"] == {
+        rows.EMPTY_FIELD: 8,
+        rows.IMPOSSIBLE_TIME: 4,
+        rows.UNREADABLE_TIME: 4,
+        rows.WRONG_COLUMNS: 4,
+    }
+    assert [
+        (sample["where"].rpartition(":")[2], sample["row"])
+        for sample in found["samples"]["timestamp"]
+    ] == [("3", "u,i"), ("4", "u,i,x"), ("5", "u,i,-1")]
 
 
 @pytest.mark.slow

@@ -238,6 +238,7 @@ def test_python_reads_only_the_lines_around_a_bad_one(
         ),
         ("a,b,c\n", ["a.json:1: no JSON object", "`logs.format`"]),
         ("[\n", ["a.json:1: no JSON object"]),
+        ("\n \r\n\r\r\nfoo\nbar\n", ["a.json:4: no JSON object", ": 'foo'."]),
         (
             json.dumps([json.loads(review("a", "b", 1))]),
             ["a.json:1: no JSON object", "a JSON array", "`jq -c '.[]'`"],
