@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import os
-import sys
-from typing import NoReturn
+from serving import file_systems
 
 
 def prepare_s3(*texts: str) -> None:
@@ -23,24 +19,9 @@ def prepare_s3(*texts: str) -> None:
     """
     if not any("s3://" in text for text in texts):
         return
-    if importlib.util.find_spec("tensorflow_io") is None:
+    if file_systems.why_unknown("s3://") is not None:
         raise RuntimeError(
             "s3:// is used, but the package tensorflow-io, which teaches it "
             "to TensorFlow, is not installed. Fix: build the image with "
             "--build-arg STORAGE=s3 (docs/kubeflow.md, Storage)."
         )
-    importlib.import_module("tensorflow_io")
-
-
-def leave(code: int) -> NoReturn:
-    """Ends the process, past the plug-in's own clean-up.
-
-    tensorflow-io 0.37.1 aborts at the end of a process that has used s3://
-    ("pure virtual method called"), and a step that is done would count as
-    failed.
-    """
-    if "tensorflow_io" in sys.modules:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    sys.exit(code)

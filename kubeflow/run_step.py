@@ -27,8 +27,9 @@ from collections.abc import Iterator, Sequence
 
 from tfx.dsl.io import fileio
 
-from kubeflow.object_store import leave, prepare_s3
+from kubeflow.object_store import prepare_s3
 from kubeflow.spec import MISSING, Json
+from serving.file_systems import leave
 
 # The artifacts of single values are files, all others folders.
 _FILES = tuple(

@@ -27,6 +27,7 @@ from models.settings import SettingsError
 from pipeline import console
 from pipeline.config import PipelineConfig, load_config
 from pipeline.paths import add_config_arguments
+from serving import file_systems
 
 # What shells make of a process that Ctrl-C has ended.
 INTERRUPTED = 130
@@ -131,6 +132,11 @@ def _submit(
         "root": spec["defaultPipelineRoot"],
         "service_account": arguments.service_account,
     }
+    if arguments.report:
+        # Now, not after the hours of the run.
+        why = file_systems.why_unknown(spec["defaultPipelineRoot"])
+        if why is not None:
+            raise SubmitError(f"--report: {why}")
     try:
         cluster = Cluster(arguments.host, arguments.namespace)
         if arguments.watch:
@@ -224,10 +230,7 @@ def _schedule(
 
 
 def _fetch(spec: dict[str, Any], run_id: str, folder: Path) -> None:
-    from kubeflow.object_store import prepare_s3
-
     artifacts = f"{spec['defaultPipelineRoot']}/{spec['pipelineInfo']['name']}"
-    prepare_s3(artifacts)
     from kubeflow.report import evaluation_settings, fetch_report
 
     files, source = fetch_report(
@@ -277,4 +280,4 @@ def _convert(text: str, value: str, kind: str) -> str | int | float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    file_systems.leave(main())

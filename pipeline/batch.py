@@ -18,12 +18,12 @@ from pipeline import console
 from pipeline.beam_config import BATCH_SCORING
 from pipeline.config import PipelineConfig, load_config
 from pipeline.paths import RunPaths, add_config_arguments
-from serving import version_folders
+from serving import file_systems, version_folders
 from serving.argument_types import positive
 
 
 class NothingThereError(Exception):
-    """There is no model or no history to score; the message has the fix."""
+    """No model or history can be read; the message has the fix."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,6 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _score(config: PipelineConfig, arguments: argparse.Namespace) -> str:
     from components.batch_scoring import scoring, shards
 
+    for place in (arguments.model, arguments.histories):
+        if place and (why := file_systems.why_unknown(place)):
+            raise NothingThereError(why)
     job = shards.Job(
         model=arguments.model or _newest_model(config),
         k=arguments.k,
@@ -106,4 +109,4 @@ def _histories(config: PipelineConfig) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    file_systems.leave(main())

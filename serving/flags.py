@@ -53,6 +53,11 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error(
             "give either --model_base_path (one model) or --model_config_file"
         )
+    if flags.batching_parameters_file and not flags.enable_batching:
+        parser.error(
+            "--batching_parameters_file is set without --enable_batching, "
+            "which it is for: give both, or neither"
+        )
     ignored = [n for n in _IGNORED if getattr(flags, n) is not None]
     if ignored:
         print(f"Ignored here: --{', --'.join(ignored)}", file=sys.stderr)

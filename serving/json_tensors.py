@@ -59,16 +59,12 @@ def to_inputs(
         if ROW in body
         else _named(body[COLUMN], signature, COLUMN)
     )
-    for name in sorted(set(values) - set(signature.inputs)):
-        raise invalid(
-            f"Unknown input: {name}. Inputs expected: "
-            f"{', '.join(sorted(signature.inputs))}."
-        )
     for name in sorted(set(signature.inputs) - set(values)):
         raise invalid(f"Missing named input: {name}.")
+    # Other names in columns are skipped, as TF Serving skips them.
     return {
-        name: _to_proto(name, value, signature.inputs[name].dtype)
-        for name, value in values.items()
+        name: _to_proto(name, values[name], info.dtype)
+        for name, info in signature.inputs.items()
     }
 
 
@@ -108,6 +104,12 @@ def _columns_of_rows(
     if not isinstance(rows, list) or not rows:
         raise invalid(f"'{ROW}' must be a list with at least one element.")
     named = [_named(row, signature, ROW) for row in rows]
+    # In rows, other than in columns, TF Serving takes the signature's alone.
+    for name in sorted(set(named[0]) - set(signature.inputs)):
+        raise invalid(
+            f"Unknown input: {name}. Inputs expected: "
+            f"{', '.join(sorted(signature.inputs))}."
+        )
     for row in named[1:]:
         if row.keys() != named[0].keys():
             raise invalid(f"All objects of '{ROW}' must have the same names.")
@@ -195,8 +197,10 @@ def _converter(name: str, dtype: tf.DType) -> Callable[[Any], Any]:
 
 
 def _decode(name: str, text: Any) -> bytes:
+    """The bytes; the padding may be left out, as in TF Serving."""
     try:
-        return base64.b64decode(text, validate=True)
+        padding = "" if "=" in text else "=" * (-len(text) % 4)
+        return base64.b64decode(text + padding, validate=True)
     except (TypeError, ValueError, binascii.Error) as error:
         raise invalid(f"Input {name}: invalid base64: {error}") from error
 

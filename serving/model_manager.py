@@ -35,6 +35,11 @@ class ModelManager:
         self._load = load
         self._any_label = any_label
         self._lock = asyncio.Lock()
+        # The configuration that is in force; None while, or since, one could
+        # be taken in part only.
+        self._applied: list[ModelEntry] | None = list(models)
+        # The event loop itself holds no task.
+        self._reloads: set[asyncio.Task[None]] = set()
         self._managers = {m.name: VersionManager(m, load) for m in models}
 
     def versions(self) -> dict[str, set[int]]:
@@ -79,20 +84,25 @@ class ModelManager:
             await asyncio.sleep(interval)
 
     async def watch_config(self, path: str, interval: float) -> None:
-        """Reads the configuration again every `interval` seconds."""
-        last = await asyncio.to_thread(read, path)
+        """Reads the configuration again every `interval` seconds.
+
+        As in TF Serving the file has the last word: what `reload` has made of
+        the models meanwhile lasts until the next look.
+        """
         while interval > 0:
             await asyncio.sleep(interval)
             try:
                 models = await asyncio.to_thread(read, path)
-                if models != last:
+                if models != self._applied:
                     await self.reload(models)
-                    last = models
             except (ConfigError, ServingError) as error:
                 logging.error("%s is not taken: %s", path, error)
 
     async def reload(self, models: Sequence[ModelEntry]) -> None:
         """Serves these models instead, without a pause for those that stay.
+
+        A caller that is cancelled, as a call of gRPC is at its deadline, does
+        not stop it: as in TF Serving the models change all the same.
 
         Raises:
             ServingError: UNKNOWN where a model has not the versions asked
@@ -100,6 +110,16 @@ class ModelManager:
                 FAILED_PRECONDITION where a label names a version that is not
                 available; the labels then stay as they were.
         """
+        task = asyncio.create_task(self._reload(models))
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_log_failure)
+            raise
+
+    async def _reload(self, models: Sequence[ModelEntry]) -> None:
         async with self._lock:
             managers = {m.name: self._manager_of(m) for m in models}
             fresh = set(managers.values()) - set(self._managers.values())
@@ -110,6 +130,7 @@ class ModelManager:
                 for manager in fresh:
                     manager.close()
                 raise
+            self._applied = None
             for manager in set(self._managers.values()) - set(
                 managers.values()
             ):
@@ -120,6 +141,7 @@ class ModelManager:
             await self._poll(managers.values())
             _check_available(managers.values())
             self._set_labels()
+            self._applied = list(models)
 
     def _manager_of(self, model: ModelEntry) -> VersionManager:
         """The present manager of a model, or a new one for a new folder."""
@@ -168,6 +190,12 @@ class ModelManager:
                 which = f"Specific({spec.name}, {spec.version.value})"
             raise not_found(f"Servable not found for request: {which}")
         return manager
+
+
+def _log_failure(reload: asyncio.Task[None]) -> None:
+    """Says what nobody waits for any more."""
+    if not reload.cancelled() and reload.exception() is not None:
+        logging.error("The models were not replaced: %s", reload.exception())
 
 
 def _check_available(managers: Iterable[VersionManager]) -> None:

@@ -12,8 +12,12 @@ from serving import retrieval
 from serving.request_checks import after
 from serving.signatures import MAX_ANSWERS
 
-# Floats of rankings that are in memory at the same time: 128 MiB.
-_MAX_SCORES = 2**25
+# Floats of encoders and rankings that are in memory at the same time: 128 MiB.
+_MAX_FLOATS = 2**25
+# What an encoder holds of a user at its peak, found by measuring: so many
+# tensors [max_history, d], and so many [max_history, max_history] of attention.
+_STATES = 8
+_ATTENTIONS = 4
 
 Tensors = dict[str, tf.Tensor]
 
@@ -27,6 +31,10 @@ class Recommender:
         vocabulary: file of item ids, one per line, line i is row i + 1.
         item_ids: the same ids.
         max_history: newest known items used.
+
+    Attributes:
+        encoded_at_once: users whose histories are encoded together.
+        ranked_at_once: users who are ranked together.
     """
 
     def __init__(
@@ -40,7 +48,12 @@ class Recommender:
         self._encode = encode
         self._max_history = max_history
         self._num_items = len(item_ids)
-        self._block = max(_MAX_SCORES // index.floats_per_user, 1)
+        self._dim = int(index.item_vectors.shape[1])
+        floats = max_history * (_STATES * self._dim + _ATTENTIONS * max_history)
+        self.encoded_at_once = max(_MAX_FLOATS // floats, 1)
+        self.ranked_at_once = max(
+            _MAX_FLOATS // max(index.floats_per_user, floats), 1
+        )
         self._favourite = int(np.argmax(index.popularity.numpy())) + 1
         self.item_ids = tf.Variable(item_ids, trainable=False, name="item_ids")
         self.table = tf.lookup.StaticHashTable(
@@ -58,8 +71,11 @@ class Recommender:
         # Functions of the graph that the signatures share.
         rows = tf.TensorSpec([None, None], tf.int64)
         count = tf.TensorSpec([], tf.int32)
-        self._vectors = tf.function(
+        self._encoded = tf.function(
             self._encode_histories, [rows], autograph=False
+        )
+        self._vectors = tf.function(
+            self._encode_in_blocks, [rows], autograph=False
         )
         self._ranked = tf.function(
             self._rank, [rows, rows, count], autograph=False
@@ -99,21 +115,21 @@ class Recommender:
         )
         with after(check):
             history = tf.identity(history)
-        return self._in_blocks(
-            lambda start: self._best(
-                history[start : start + self._block],
-                excluded_rows[start : start + self._block],
-                k,
-            ),
+        item_ids, scores = _in_blocks(
+            lambda block: self._best(history[block], excluded_rows[block], k),
             users,
+            self.ranked_at_once,
+            tf.TensorSpec([None, None], tf.string),
+            tf.TensorSpec([None, None], tf.float32),
         )
+        return {"item_ids": item_ids, "scores": scores}
 
     def score(self, history: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
         """[batch, m] scores of [batch, m] candidate rows; -inf for row 0.
 
         They are the scores that `recommend` answers for the same items.
         """
-        most = max(_MAX_SCORES // self._index.item_vectors.shape[1], 1)
+        most = max(_MAX_FLOATS // self._dim, 1)
         check = tf.debugging.assert_less_equal(
             tf.size(candidates),
             most,
@@ -164,7 +180,7 @@ class Recommender:
     def _best(
         self, history: tf.Tensor, excluded_rows: tf.Tensor, k: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        vectors, empty = self._vectors(history)
+        vectors, empty = self._encoded(history)
         places = tf.where(excluded_rows > 0)
         positions = tf.gather_nd(excluded_rows, places) - 1
         queries = {
@@ -180,6 +196,19 @@ class Recommender:
         )
         return item_ids, scores
 
+    def _encode_in_blocks(
+        self, history: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """What `_encode_histories` answers, of any number of users."""
+        vectors, empty = _in_blocks(
+            lambda block: self._encoded(history[block]),
+            tf.shape(history)[0],
+            self.encoded_at_once,
+            tf.TensorSpec([None, self._dim], tf.float32),
+            tf.TensorSpec([None], tf.bool),
+        )
+        return vectors, empty
+
     def _encode_histories(
         self, history: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -194,34 +223,45 @@ class Recommender:
         rows = tf.concat([rows[:, :-1], newest[:, tf.newaxis]], axis=1)
         return tf.cast(self._encode(rows), tf.float32), empty
 
-    def _in_blocks(
-        self,
-        best: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
-        users: tf.Tensor,
-    ) -> Tensors:
-        """Ranks block by block, so that the scores of one fit in memory."""
-        blocks = tf.maximum((users + self._block - 1) // self._block, 1)
 
-        def add(
-            number: tf.Tensor, ids: tf.TensorArray, scores: tf.TensorArray
-        ) -> tuple[tf.Tensor, tf.TensorArray, tf.TensorArray]:
-            block_ids, block_scores = best(number * self._block)
-            return (
-                number + 1,
-                ids.write(number, block_ids),
-                scores.write(number, block_scores),
-            )
+def _in_blocks(
+    compute: Callable[[slice], tuple[tf.Tensor, ...]],
+    users: tf.Tensor,
+    size: int,
+    *specs: tf.TensorSpec,
+) -> list[tf.Tensor]:
+    """Computes block by block, so that what one needs fits in memory.
 
-        parts = [
-            tf.TensorArray(
-                dtype, blocks, infer_shape=False, element_shape=[None, None]
-            )
-            for dtype in (tf.string, tf.float32)
-        ]
-        _, ids, scores = tf.while_loop(
-            lambda number, *_: number < blocks,
-            add,
-            (tf.constant(0), *parts),
-            parallel_iterations=1,
+    Args:
+        compute: the tensors of some users, given which.
+        users: int32 scalar, how many there are; none are a block, too.
+        size: users of a block.
+        *specs: what `compute` returns, for any number of users.
+
+    Returns:
+        The same tensors, of all users.
+    """
+    blocks = tf.maximum((users + size - 1) // size, 1)
+
+    def add(number: tf.Tensor, *parts: tf.TensorArray) -> tuple[Any, ...]:
+        start = number * size
+        computed = compute(slice(start, start + size))
+        added = (
+            part.write(number, tensor)
+            for part, tensor in zip(parts, computed, strict=True)
         )
-        return {"item_ids": ids.concat(), "scores": scores.concat()}
+        return number + 1, *added
+
+    arrays = [
+        tf.TensorArray(
+            spec.dtype, blocks, infer_shape=False, element_shape=spec.shape
+        )
+        for spec in specs
+    ]
+    _, *parts = tf.while_loop(
+        lambda number, *_: number < blocks,
+        add,
+        (tf.constant(0), *arrays),
+        parallel_iterations=1,
+    )
+    return [part.concat() for part in parts]

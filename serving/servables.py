@@ -194,17 +194,20 @@ def _array_of(
             f"Expects input {alias} to be {_dtype(info.dtype)} but "
             f"{_dtype(proto.dtype)} is provided"
         )
-    try:
-        array = tensor_protos.to_array(proto, tf.dtypes.as_dtype(info.dtype))
-    except tf.errors.OpError as error:
-        raise invalid(f"tensor parsing error: {alias}") from error
+    # Before the values are read: a shape may stand for more than was sent.
+    shape = tensor_protos.shape_of(proto)
     expected = tf.TensorShape(info.tensor_shape)
-    if not expected.is_compatible_with(array.shape):
+    if shape is not None and not expected.is_compatible_with(shape):
         raise invalid(
             f"Expects input {alias} of shape {expected}, found "
-            f"{tf.TensorShape(array.shape)}"
+            f"{tf.TensorShape(shape)}"
         )
-    return array
+    try:
+        return tensor_protos.to_array(proto, tf.dtypes.as_dtype(info.dtype))
+    except tf.errors.OpError as error:
+        raise invalid(f"tensor parsing error: {alias}") from error
+    except ValueError as error:
+        raise invalid(f"tensor parsing error: {alias}: {error}") from error
 
 
 def _dtype(number: int) -> str:

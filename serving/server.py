@@ -24,6 +24,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from concurrent import futures
 from typing import TYPE_CHECKING, Any
 
+from serving import file_systems
 from serving import flags as server_flags
 from serving.config_error import ConfigError
 
@@ -45,7 +46,8 @@ async def serve(flags: argparse.Namespace) -> None:
     """Serves until SIGTERM or SIGINT, then lets requests in flight end.
 
     Raises:
-        StartError: there is no such folder, or a port is taken.
+        StartError: there is no such folder, TensorFlow cannot look there, or
+            a port is taken.
         ConfigError: a configuration file cannot be read or is wrong.
     """
     stop = asyncio.Event()
@@ -149,13 +151,20 @@ def _models(flags: argparse.Namespace) -> list[ModelEntry]:
     from serving import model_config
 
     if flags.model_config_file:
-        return model_config.read(flags.model_config_file)
-    if not tf.io.gfile.isdir(flags.model_base_path):
+        models = model_config.read(flags.model_config_file)
+    else:
+        models = [
+            model_config.ModelEntry(flags.model_name, flags.model_base_path)
+        ]
+    for model in models:
+        if why := file_systems.why_unknown(model.base_path):
+            raise StartError(f"Model {model.name}: {why}")
+    if flags.model_base_path and not tf.io.gfile.isdir(flags.model_base_path):
         raise StartError(
             f"There is no folder {flags.model_base_path} "
             "(--model_base_path); it holds numbered version folders."
         )
-    return [model_config.ModelEntry(flags.model_name, flags.model_base_path)]
+    return models
 
 
 def _scheduler(flags: argparse.Namespace) -> BatchScheduler | None:
@@ -218,4 +227,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    file_systems.leave(main())

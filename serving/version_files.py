@@ -17,7 +17,12 @@ from tensorflow_serving.apis import (
 )
 from tensorflow_serving.config import model_server_config_pb2
 
-from serving import assets_extra, model_config, version_folders
+from serving import (
+    assets_extra,
+    file_systems,
+    model_config,
+    version_folders,
+)
 from serving.client import connect
 from serving.config_error import ConfigError
 from serving.version_folders import COPY_OF_FILE, SAVED_MODEL_FILE
@@ -38,8 +43,10 @@ def find(directory: str) -> list[tuple[int, str]]:
     """Complete versions and their folders, oldest first.
 
     Raises:
-        OSError: there is no such folder.
+        OSError: there is no such folder, or TensorFlow cannot look there.
     """
+    if why := file_systems.why_unknown(directory):
+        raise OSError(why)
     if not tf.io.gfile.isdir(directory):
         raise FileNotFoundError(f"There is no folder {directory}.")
     return list(version_folders.find(directory).items())

@@ -14,7 +14,7 @@ import os
 import re
 from typing import Any
 
-from serving import assets_extra
+from serving import assets_extra, file_systems
 
 SAVED_MODEL_FILE = "saved_model.pb"
 # In a version that a rollback has copied: which one it is a copy of.
@@ -75,6 +75,8 @@ def why_none(directory: str) -> str:
     Returns:
         Words that name the folder, and the one that may have been meant.
     """
+    if why := file_systems.why_unknown(directory):
+        return why
     if not _files(directory).isdir(directory):
         return f"there is no folder {directory}"
     words = f"no numbered version in {directory}"

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 
 import grpc
 
-from serving import argument_types
+from serving import argument_types, file_systems
 from serving.client import explain
 from serving.config_error import ConfigError
 
@@ -217,4 +217,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    file_systems.leave(main())

@@ -6,14 +6,13 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 
 import pytest
 
 from components.code_fingerprint import code_fingerprint
 from kubeflow import object_store
 from pipeline.config import REPOSITORY
-from serving import custom_ops
+from serving import custom_ops, file_systems
 
 # What ResolveRun compares with the image (kubeflow.resolve_run.executor.CODE).
 CODE = ("kubeflow", "pipeline", "components", "models", "serving")
@@ -132,20 +131,8 @@ def test_scann_is_the_version_that_the_errors_name():
     assert custom_ops.FIX == f"pip install scann=={version}"
 
 
-def test_a_step_that_used_s3_ends_without_the_plug_ins_abort(monkeypatch):
-    codes = []
-    monkeypatch.setattr("os._exit", codes.append)
-    with pytest.raises(SystemExit):
-        object_store.leave(0)
-    assert not codes
-    monkeypatch.setitem(sys.modules, "tensorflow_io", object())
-    with pytest.raises(SystemExit):
-        object_store.leave(3)
-    assert codes == [3]
-
-
 def test_s3_without_its_plug_in_is_refused_with_the_fix(monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr(file_systems, "_PLUG_IN", "no_such_package")
     object_store.prepare_s3("gs://bucket/x", "/folder")
     with pytest.raises(RuntimeError, match="--build-arg STORAGE=s3"):
         object_store.prepare_s3('{"uri": "s3://bucket/x"}')

@@ -14,6 +14,7 @@ from kubeflow.compile import compile_pipeline
 from kubeflow.report import fetch_report
 from kubeflow.submit import SubmitError, parameter_values
 from kubeflow.watch import watch
+from serving import file_systems
 from tests.kubeflow.helpers import CLUSTER, DEMO, settings
 from tests.kubeflow.kfp_server import KfpServer, serve
 
@@ -228,6 +229,17 @@ def test_a_run_that_does_not_exist_is_not_waited_for(server, host, capsys):
     assert "goes on" not in said
     with pytest.raises(SystemExit):
         call(host, "--watch", "run-7", "--schedule", "0 0 3 * * *")
+
+
+def test_a_report_that_cannot_be_fetched_is_told_before_the_run(
+    server, host, capsys, monkeypatch
+):
+    monkeypatch.setattr(file_systems, "_PLUG_IN", "no_such_package")
+    root = ["kubeflow.root=s3://bucket/runs"]
+    assert call(host, "--report", "out", overrides=root) == 1
+    assert "--report: s3://bucket/runs" in (error := capsys.readouterr().err)
+    assert "pip install tensorflow-io==" in error
+    assert not server.runs
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from pipeline import batch, run_records
 from pipeline.config import REPOSITORY, load_config
 from pipeline.paths import RunPaths
 from pipeline.run_records import NodeRecord, RunRecord
+from serving import file_systems
 from tests import history_files
 from tests.serving.catalogue import make_catalogue
 
@@ -190,6 +191,18 @@ def test_a_folder_is_not_claimed_for_a_model_that_is_not_there(
     assert f"a version, such as {model}." in capsys.readouterr().err
     assert not output.exists()
     assert _run(model, pattern, output) == 0
+
+
+@pytest.mark.parametrize("option", ["--model", "--histories"])
+def test_a_place_that_tensorflow_cannot_read_is_named(
+    option, model, histories, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(file_systems, "_PLUG_IN", "no_such_package")
+    _, pattern = histories
+    output = tmp_path / "out"
+    assert _run(model, pattern, output, f"{option}=s3://bucket/x") == 1
+    assert "error: s3://bucket/x cannot be read" in capsys.readouterr().err
+    assert not output.exists()
 
 
 def test_files_of_the_same_name_are_not_taken_for_one(model, tmp_path, capsys):

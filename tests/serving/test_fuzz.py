@@ -2,7 +2,10 @@
 
 import json
 import os
+import pathlib
+import re
 import socket
+import sys
 import urllib.error
 import urllib.request
 
@@ -18,7 +21,11 @@ from tensorflow_serving.apis import (
 )
 
 from serving.signatures import SIGNATURES
-from tests.serving.contract.requests import INVALID, predict_request
+from tests.serving.contract.requests import (
+    INVALID,
+    failure,
+    predict_request,
+)
 
 EXAMPLES = hypothesis.settings(
     max_examples=60,
@@ -260,6 +267,41 @@ def test_noise_on_the_wire(running, port):
         address = ("127.0.0.1", getattr(running, port))
         with socket.create_connection(address, timeout=5) as connection:
             connection.sendall(noise)
+
+
+def _highest(running):
+    """Bytes that the server held at most since it was last asked."""
+    folder = pathlib.Path(f"/proc/{running.process.pid}")
+    status = (folder / "status").read_text()
+    (folder / "clear_refs").write_text("5")
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize(
+    ("shape", "text", "message"),
+    [
+        ([1, 2**25], b"x", "few were sent"),
+        ([2**12, 2**12, 2], b"x", "of shape (None, None)"),
+        ([2**25], b"x", "of shape (None, None)"),
+        ([1, 2**15], b"x" * 2**16, "few were sent"),
+    ],
+)
+def test_one_value_for_all_takes_no_gigabytes(
+    running, stub, shape, text, message
+):
+    request = predict_request({"history": [["x"]]})
+    history = request.inputs["history"]
+    history.string_val[:] = [text]
+    del history.tensor_shape.dim[:]
+    for size in shape:
+        history.tensor_shape.dim.add(size=size)
+    _highest(running)
+    before = _highest(running)
+    code, details = failure(lambda: stub.Predict(request, timeout=60))
+    assert code == INVALID
+    assert message in details
+    assert _highest(running) - before < 50 * 2**20
 
 
 def test_memory_is_given_back(running, stub):

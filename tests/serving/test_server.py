@@ -21,7 +21,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from serving import client, flags, servables, server, versions
+from serving import client, file_systems, flags, servables, server, versions
 from serving.local_server import LocalServer, LocalServerError
 from tests.serving.contract.requests import (
     HISTORY,
@@ -272,6 +272,27 @@ def test_server_refuses_a_missing_folder(tmp_path, capsys):
     assert f"There is no folder {missing}" in capsys.readouterr().err
 
 
+S3 = "TensorFlow has no file system for s3:// here. Fix: pip install"
+
+
+@pytest.mark.parametrize("by_file", [False, True])
+def test_server_refuses_a_file_system_that_tensorflow_lacks(
+    tmp_path, capsys, monkeypatch, by_file
+):
+    monkeypatch.setattr(file_systems, "_PLUG_IN", "no_such_package")
+    flag = "--model_base_path=s3://bucket/models"
+    if by_file:
+        config = tmp_path / "models.config"
+        config.write_text(
+            'model_config_list { config { name: "create" base_path: '
+            '"s3://bucket/models" model_platform: "tensorflow" } }'
+        )
+        flag = f"--model_config_file={config}"
+    assert server.main([flag, f"--port={free_port()}"]) == 1
+    error = capsys.readouterr().err
+    assert f"s3://bucket/models cannot be read: {S3}" in error
+
+
 @pytest.mark.parametrize("flag", ["port", "rest_api_port"])
 def test_server_refuses_a_port_in_use(running, tmp_path, capsys, flag):
     port = running.port if flag == "port" else running.rest_port
@@ -340,6 +361,18 @@ def test_a_version_is_warm_when_it_is_handed_over(
         (
             ["--model_base_path=m", "--model_config_file=f"],
             "give either --model_base_path",
+        ),
+        (
+            ["--model_base_path=m", "--batching_parameters_file=f"],
+            "--batching_parameters_file is set without --enable_batching",
+        ),
+        (
+            [
+                "--model_base_path=m",
+                "--batching_parameters_file=f",
+                "--enable_batching=false",
+            ],
+            "--batching_parameters_file is set without --enable_batching",
         ),
         (["--model_base_path=m", "--port=0"], "nothing to serve"),
         (["--model_base_path=m", "--port=x"], "a port from 0 to 65535"),

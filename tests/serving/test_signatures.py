@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from serving import recommender, signatures
+from serving import recommender, retrieval, signatures
 from serving.saved_model_session import SavedModelSession
 from serving.servables import Servable
+from tests.serving.catalogue import MeanEncoder
 
 
 @pytest.fixture(scope="module")
@@ -187,18 +188,84 @@ def test_a_k_of_its_own_for_each_user(ask, catalogue):
 
 
 def test_blocks_of_users_change_nothing(catalogue, tmp_path, monkeypatch):
-    monkeypatch.setattr(recommender, "_MAX_SCORES", 40 * 3)
-    catalogue.export(tmp_path, exclude_history=True)
-    model = tf.saved_model.load(str(tmp_path))
+    monkeypatch.setattr(recommender, "_MAX_FLOATS", 3 * FLOATS)
+    seen = []
+    catalogue.export(
+        tmp_path, encode=_Watched(catalogue, seen), exclude_history=True
+    )
+    ids, vectors = np.array(catalogue.item_ids), catalogue.item_vectors
+    signature = tf.saved_model.load(str(tmp_path)).signatures
     random = np.random.default_rng(1)
     for users in (0, 1, 3, 4, 8):
-        history = random.choice(np.array(catalogue.item_ids), (users, 4))
-        answer = model.signatures["serving_default"](
-            history=tf.constant(history, tf.string)
-        )
-        expected = [catalogue.expected(h, h)[0] for h in history.astype(object)]
+        positions = random.integers(0, 40, (users, 4))
+        history = tf.constant(ids[positions], tf.string)
+        blocks = [min(3, users - i) for i in range(0, users, 3)] or [0]
+        answer = signature["serving_default"](history=history)
+        expected = [
+            catalogue.expected(h, h)[0] for h in ids[positions].astype(object)
+        ]
         assert answer["item_ids"].shape == (users, 10)
         assert answer["item_ids"].numpy().tolist() == expected
+        means = vectors[positions].mean(axis=1)
+        user = signature["user_vector"](history=history)
+        np.testing.assert_allclose(user["vectors"], means, atol=1e-6)
+        assert user["known_items"].numpy().tolist() == [4] * users
+        wanted = random.integers(0, 40, (users, 2))
+        scores = signature["score"](
+            history=history, candidates=tf.constant(ids[wanted], tf.string)
+        )["scores"]
+        expected = np.einsum("ud,ucd->uc", means, vectors[wanted])
+        np.testing.assert_allclose(scores, expected, atol=1e-5)
+        # The encoder itself never sees more, whoever asks.
+        assert seen == 3 * blocks
+        seen.clear()
+
+
+# What the encoder holds of a user: five items of eight dimensions.
+FLOATS = 5 * (8 * 8 + 4 * 5)
+
+
+class _Watched(MeanEncoder):
+    """Notes how many users it encodes at a time."""
+
+    def __init__(self, catalogue, seen):
+        super().__init__(catalogue.item_vectors)
+        self._seen = seen
+
+    def __call__(self, rows):
+        users = tf.shape(rows)[0]
+        note = tf.py_function(lambda n: self._seen.append(int(n)), [users], [])
+        with tf.control_dependencies([note]):
+            return super().__call__(tf.identity(rows))
+
+
+@pytest.mark.parametrize(
+    ("max_history", "dim", "num_items", "encoded", "ranked"),
+    [
+        (50, 64, 1200, 2**25 // 35_600, 2**25 // 35_600),
+        (50, 64, 100_000, 2**25 // 35_600, 335),
+        # Attention over long histories, not the vectors, is what counts.
+        (2000, 8, 1200, 2**25 // 16_128_000, 2**25 // 16_128_000),
+        (20_000, 64, 1200, 1, 1),
+    ],
+)
+def test_blocks_fit_the_encoder_as_well_as_the_catalogue(
+    tmp_path, max_history, dim, num_items, encoded, ranked
+):
+    (tmp_path / "ids").write_text("\n".join(map(str, range(num_items))))
+    index = retrieval.build_index(
+        np.zeros([num_items, dim], np.float32),
+        np.zeros(num_items, np.float32),
+    )
+    served = recommender.Recommender(
+        lambda rows: rows,
+        index,
+        str(tmp_path / "ids"),
+        [b"%d" % i for i in range(num_items)],
+        max_history,
+    )
+    assert served.encoded_at_once == encoded
+    assert served.ranked_at_once == ranked
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,64 @@ def test_more_dimensions_than_an_array_has(values):
         tensor_protos.to_array(proto, tf.string)
 
 
+def _one_for_all(shape, dtype=tf.string, **values):
+    """A message that sends less than its shape has."""
+    proto = tensor_pb2.TensorProto(dtype=dtype.as_datatype_enum, **values)
+    for size in shape:
+        proto.tensor_shape.dim.add(size=size)
+    return proto
+
+
+@pytest.mark.parametrize(
+    "proto",
+    [
+        _one_for_all([1, 2**25], string_val=[b"x"]),
+        _one_for_all([1, 2**25], string_val=[b""]),
+        _one_for_all([1, 2**25]),
+        _one_for_all([1, 2**25], tensor_content=b"\x01x"),
+        # The text is repeated with all of its bytes.
+        _one_for_all([1, 2**16], string_val=[b"x" * 2**10]),
+        _one_for_all([1, 2**20], string_val=[b"x" * 2**21]),
+        _one_for_all([2**25], tf.int32, int_val=[1]),
+        _one_for_all([2**25], tf.uint8, int_val=[1]),
+        _one_for_all([2**40, 2**40, 2**40], tf.float32, float_val=[1]),
+    ],
+    ids=lambda proto: f"{len(proto.SerializeToString())} bytes",
+)
+@pytest.mark.parametrize("unknown_rank", [False, True])
+def test_few_bytes_do_not_become_gigabytes(proto, unknown_rank, monkeypatch):
+    """TensorFlow would make all elements before anybody sees the shape."""
+
+    def expand(*_):
+        raise AssertionError("it must not come to that")
+
+    monkeypatch.setattr(tf.io, "parse_tensor", expand)
+    proto.tensor_shape.unknown_rank = unknown_rank
+    with pytest.raises(ValueError, match="few were sent"):
+        tensor_protos.to_array(proto, tf.dtypes.as_dtype(proto.dtype))
+
+
+def test_one_value_stands_for_the_pads_of_a_large_batch():
+    pads = tensor_protos.to_array(
+        _one_for_all([65_536, 64], string_val=[b""]), tf.string
+    )
+    assert pads.shape == (65_536, 64)
+    assert set(pads.ravel()) == {b""}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_is_sent_may_be_large(packed):
+    values = np.arange(tensor_protos.MAX_UNSENT + 3, dtype=np.int64)
+    proto = tensor_pb2.TensorProto()
+    if packed:
+        proto.CopyFrom(tf.make_tensor_proto(values))
+    else:
+        tensor_protos.fill(proto, values, tf.int64)
+    np.testing.assert_array_equal(
+        tensor_protos.to_array(proto, tf.int64), values
+    )
+
+
 def test_numbers_are_where_clients_look_for_them():
     proto = tensor_pb2.TensorProto()
     tensor_protos.fill(proto, np.array([[0.5, 2.0]], np.float32), tf.float32)

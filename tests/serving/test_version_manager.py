@@ -6,13 +6,21 @@ import threading
 
 import grpc
 import pytest
-from tensorflow_serving.apis import get_model_status_pb2, model_pb2
+from google.protobuf import text_format
+from tensorflow_serving.apis import (
+    get_model_status_pb2,
+    model_management_pb2,
+    model_pb2,
+    model_service_pb2_grpc,
+)
+from tensorflow_serving.config import model_server_config_pb2
 
 from serving import model_config
 from serving.background import NICENESS
 from serving.errors import ServingError
 from serving.model_config import ModelEntry, VersionPolicy
 from serving.model_manager import ModelManager
+from serving.model_service import ModelService
 from serving.version_manager import VersionManager
 
 STATE = get_model_status_pb2.ModelVersionStatus
@@ -303,18 +311,199 @@ def test_watching_survives_a_folder_that_is_away(tmp_path, caplog):
     asyncio.run(scenario())
 
 
-def test_config_file_is_watched(tmp_path):
-    config = tmp_path / "models.config"
-    text = (
-        'model_config_list {{ config {{ name: "create" base_path: "{}" '
-        'model_platform: "tensorflow" model_version_policy {{ all {{}} }} '
-        'version_labels {{ key: "stable" value: {} }} }} }}'
+CONFIG = (
+    'model_config_list {{ config {{ name: "{}" base_path: "{}" '
+    'model_platform: "tensorflow" model_version_policy {{ all {{}} }} '
+    'version_labels {{ key: "stable" value: {} }} }} }}'
+)
+
+
+async def _becomes(condition):
+    for _ in range(500):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("not within 5 s")
+
+
+class _Gate:
+    """Loads nothing before it is opened."""
+
+    def __init__(self):
+        self.reached, self.opened = threading.Event(), threading.Event()
+
+    def load(self, name, version, path):
+        self.reached.set()
+        assert self.opened.wait(30)
+        return _load(name, version, path)
+
+
+async def _reload_by_grpc(models, text, gate):
+    """Asks as a client does, whose deadline passes while a version loads."""
+    request = model_management_pb2.ReloadConfigRequest(
+        config=text_format.Parse(
+            text, model_server_config_pb2.ModelServerConfig()
+        )
     )
+    server = grpc.aio.server()
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(
+        ModelService(models), server
+    )
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with grpc.aio.insecure_channel(
+            f"127.0.0.1:{port}", options=[("grpc.enable_http_proxy", 0)]
+        ) as channel:
+            stub = model_service_pb2_grpc.ModelServiceStub(channel)
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await stub.HandleReloadConfigRequest(request, timeout=2)
+        assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+        assert gate.reached.is_set()
+        # For the server to hear of it, too, while the version still loads.
+        await asyncio.sleep(0.2)
+    finally:
+        gate.opened.set()
+        await server.stop(None)
+
+
+def test_a_deadline_does_not_stop_a_reload(tmp_path):
+    """TF Serving, whose handlers cannot be cancelled, goes on to the end."""
+
+    async def scenario():
+        for name in ("a", "b"):
+            (tmp_path / name).mkdir()
+            _write(tmp_path / name, "1")
+        first = ModelEntry("a", str(tmp_path / "a"))
+        models = ModelManager([first], _load, any_label=False)
+        await models.watch(0)
+        gate = _Gate()
+        models._load = gate.load
+        text = CONFIG.format("b", tmp_path / "b", 1)
+        await _reload_by_grpc(models, text, gate)
+        await _becomes(lambda: models.versions() == {"b": {1}})
+        stable = model_pb2.ModelSpec(name="b", version_label="stable")
+        await _becomes(lambda: models._managers["b"].labels)
+        assert _asked(models, stable) == 1
+
+    asyncio.run(scenario())
+
+
+def test_a_deadline_does_not_leave_half_a_configuration(tmp_path):
+    """The policy is taken before the versions load, labels come after that."""
+
+    async def scenario():
+        _write(tmp_path, "1")
+        first = ModelEntry("create", str(tmp_path), labels={"stable": 1})
+        gate = _Gate()
+        gate.opened.set()
+        models = ModelManager([first], gate.load, any_label=False)
+        await models.watch(0)
+        gate.opened.clear()
+        gate.reached.clear()
+        _write(tmp_path, "2")
+        text = CONFIG.format("create", tmp_path, 2)
+        await _reload_by_grpc(models, text, gate)
+        stable = _labelled(version_label="stable")
+        await _becomes(lambda: _asked(models, stable) == 2)
+        assert models.versions() == {"create": {1, 2}}
+
+    asyncio.run(scenario())
+
+
+def test_a_reload_that_nobody_waits_for_says_that_it_failed(tmp_path, caplog):
+    async def scenario():
+        _write(tmp_path, "1")
+        model = ModelEntry("create", str(tmp_path))
+        models = ModelManager([model], _load, any_label=False)
+        await models.watch(0)
+        _write(tmp_path, "2")
+        gate = _Gate()
+        models._managers["create"]._load_now = gate.load
+        wanted = dataclasses.replace(model, labels={"stable": 7})
+        waiting = asyncio.create_task(models.reload([wanted]))
+        await _becomes(gate.reached.is_set)
+        waiting.cancel()
+        gate.opened.set()
+        await _becomes(lambda: "version 7 of model create" in caplog.text)
+
+    asyncio.run(scenario())
+
+
+def test_the_file_wins_at_its_next_reading(tmp_path):
+    """TF Serving reloads it every time, without a look at what it read last."""
+    config = tmp_path / "models.config"
+
+    async def scenario():
+        for name in ("a", "b"):
+            (tmp_path / name).mkdir()
+            _write(tmp_path / name, "1")
+        config.write_text(CONFIG.format("a", tmp_path / "a", 1))
+        (a,) = model_config.read(str(config))
+        models = ModelManager([a], _load, any_label=False)
+        await models.watch(0)
+        await models.reload([ModelEntry("b", str(tmp_path / "b"))])
+        assert models.versions() == {"b": {1}}
+        task = asyncio.create_task(models.watch_config(str(config), 0.01))
+        await _becomes(lambda: models.versions() == {"a": {1}})
+        # What failed half way is no reason to leave it so.
+        wrong = dataclasses.replace(a, policy=NEWEST, labels={"stable": 7})
+        with pytest.raises(ServingError, match="version 7"):
+            await models.reload([wrong])
+        await _becomes(lambda: models._managers["a"].model == a)
+        task.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_a_file_that_changed_before_it_was_watched(tmp_path):
+    config = tmp_path / "models.config"
 
     async def scenario():
         for version in ("1", "2"):
             _write(tmp_path, version)
-        config.write_text(text.format(tmp_path, 1))
+        config.write_text(CONFIG.format("create", tmp_path, 1))
+        models = ModelManager(
+            model_config.read(str(config)), _load, any_label=False
+        )
+        await models.watch(0)
+        config.write_text(CONFIG.format("create", tmp_path, 2))
+        task = asyncio.create_task(models.watch_config(str(config), 0.01))
+        stable = _labelled(version_label="stable")
+        await _becomes(lambda: _asked(models, stable) == 2)
+        task.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_a_file_that_stays_is_not_taken_again(tmp_path, monkeypatch):
+    config = tmp_path / "models.config"
+
+    async def scenario():
+        _write(tmp_path, "1")
+        config.write_text(CONFIG.format("create", tmp_path, 1))
+        models = ModelManager(
+            model_config.read(str(config)), _load, any_label=False
+        )
+        await models.watch(0)
+        reloads = []
+        monkeypatch.setattr(models, "reload", reloads.append)
+        task = asyncio.create_task(models.watch_config(str(config), 0.01))
+        await asyncio.sleep(0.1)
+        assert not task.done()
+        assert reloads == []
+        task.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_config_file_is_watched(tmp_path):
+    config = tmp_path / "models.config"
+
+    async def scenario():
+        for version in ("1", "2"):
+            _write(tmp_path, version)
+        config.write_text(CONFIG.format("create", tmp_path, 1))
         models = ModelManager(
             model_config.read(str(config)), _load, any_label=False
         )
@@ -325,12 +514,8 @@ def test_config_file_is_watched(tmp_path):
         assert _asked(models, stable) == 1
         config.write_text("nonsense")
         await asyncio.sleep(0.05)
-        config.write_text(text.format(tmp_path, 2))
-        for _ in range(500):
-            await asyncio.sleep(0.01)
-            if _asked(models, stable) == 2:
-                break
-        assert _asked(models, stable) == 2
+        config.write_text(CONFIG.format("create", tmp_path, 2))
+        await _becomes(lambda: _asked(models, stable) == 2)
         task.cancel()
 
     asyncio.run(scenario())

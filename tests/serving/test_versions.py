@@ -7,7 +7,7 @@ import re
 import pytest
 import tensorflow as tf
 
-from serving import model_config, version_folders, versions
+from serving import file_systems, model_config, version_folders, versions
 
 CONFIG = """model_config_list {{ config {{
   name: "create" base_path: "{}" model_platform: "tensorflow"
@@ -170,6 +170,26 @@ def test_rollback_to_what_is_not_there(base_path, tmp_path, capsys):
     assert _run("rollback", tmp_path / "empty") == 1
     assert "none to go back to" in capsys.readouterr().err
     assert _run("list", tmp_path / "missing") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["list", "s3://bucket/models"],
+        ["rollback", "s3://bucket/models"],
+        ["prune", "s3://bucket/models", "--keep", 1, "--nothing_serves"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_file_system_that_tensorflow_lacks_is_named(
+    monkeypatch, capsys, arguments
+):
+    monkeypatch.setattr(file_systems, "_PLUG_IN", "no_such_package")
+    assert _run(*arguments) == 1
+    error = capsys.readouterr().err
+    assert "TensorFlow has no file system for s3:// here" in error
+    assert "pip install tensorflow-io==0.37.1" in error
+    assert "There is no folder" not in error
 
 
 def test_label_is_moved(base_path, tmp_path, capsys):

@@ -68,6 +68,33 @@ def test_rows(http, catalogue):
             np.testing.assert_allclose(prediction["scores"], scores, rtol=1e-5)
 
 
+def test_base64_without_its_padding(http, catalogue):
+    """absl, by which TF Serving reads it, asks for none."""
+    ids, _ = catalogue.expected(catalogue.item_ids[:2])
+    lengths = set()
+    for item_id in catalogue.item_ids[:2]:
+        encoded = base64.b64encode(item_id).decode()
+        lengths.add(encoded.count("="))
+    row = [
+        {"b64": base64.b64encode(i).decode().rstrip("=")}
+        for i in catalogue.item_ids[:2]
+    ]
+    assert lengths != {0}
+    status, answer = http("create/versions/1:predict", {"instances": [row]})
+    assert status == 200, answer
+    assert answer["predictions"][0]["item_ids"] == [i.decode() for i in ids]
+
+
+def test_columns_may_name_more_than_the_inputs(http, catalogue):
+    """TF Serving looks for the names of the signature, and at no others."""
+    text = [i.decode() for i in catalogue.item_ids[:2]]
+    inputs = {"history": [text], "note": 1, "from": {"a": ["b", None]}}
+    status, answer = http("create/versions/1:predict", {"inputs": inputs})
+    assert status == 200, answer
+    ids, _ = catalogue.expected(catalogue.item_ids[:2])
+    assert answer["outputs"]["item_ids"] == [[i.decode() for i in ids]]
+
+
 def test_columns(http, catalogue):
     text = [i.decode() for i in catalogue.item_ids]
     status, answer = http(
@@ -109,6 +136,16 @@ def test_versions_and_labels(http, catalogue):
         ("create:predict", {"instances": [["a"], ["a", "b"]]}, 400, ""),
         ("create:predict", {"instances": [[1]]}, 400, "JSON Value: 1"),
         ("create:predict", {"inputs": {"x": [["a"]]}}, 400, ""),
+        # Unlike columns, rows must name the inputs and nothing else.
+        (
+            "create:predict",
+            {"instances": [{"history": ["a"], "note": 1}]},
+            400,
+            "note",
+        ),
+        ("create:predict", {"instances": [[{"b64": "a"}]]}, 400, "base64"),
+        ("create:predict", {"instances": [[{"b64": "aQ="}]]}, 400, "base64"),
+        ("create:predict", {"instances": [[{"b64": "a-=="}]]}, 400, "base64"),
         (
             "create:predict",
             {"inputs": [["a"]], "signature_name": "recommend"},
