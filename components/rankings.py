@@ -28,7 +28,9 @@ SCHEMA = pa.schema(
 
 
 def read(
-    evaluation: str, filters: list[tuple[str, str, Any]] | None = None
+    evaluation: str,
+    filters: list[tuple[str, str, Any]] | None = None,
+    columns: list[str] | None = None,
 ) -> Iterator[pa.Table]:
     """Reads the files one by one, by name.
 
@@ -36,13 +38,16 @@ def read(
         evaluation: folder that holds `FOLDER`.
         filters: (column, operator, value) that rows must meet, as
             `pyarrow.parquet.read_table` takes them; None keeps all.
+        columns: of `SCHEMA` that are read; None reads all.
 
     Yields:
-        Tables of `SCHEMA`.
+        Tables of these columns.
     """
     for name in sorted(
         fileio.glob(os.path.join(evaluation, FOLDER, "*.parquet"))
     ):
         with fileio.open(name, "rb") as file:
             content = pa.BufferReader(file.read())
-        yield pq.read_table(content, schema=SCHEMA, filters=filters)
+        yield pq.read_table(
+            content, columns=columns, schema=SCHEMA, filters=filters
+        )

@@ -71,6 +71,24 @@ class Targets:
             self.positions[low:high],
         )
 
+    def pieces(self, max_targets: int) -> Iterator[Targets]:
+        """The same requests again and again, with some of the targets each.
+
+        A request may have any number of targets, so what is made per target
+        grows beyond any bound on requests.
+
+        Args:
+            max_targets: of a piece; a request's may lie in several, and a
+                request in a piece without any target.
+        """
+        for start in range(0, len(self.requests), max_targets):
+            stop = start + max_targets
+            yield dataclasses.replace(
+                self,
+                requests=self.requests[start:stop],
+                positions=self.positions[start:stop],
+            )
+
     def evenly(self, number: int) -> Targets:
         """At most `number` requests, evenly spaced, a target of each."""
         total = len(self.users)
@@ -85,6 +103,8 @@ class Targets:
 
     def batches(self, max_requests: int, max_events: int) -> Iterator[Targets]:
         """Cuts the requests into parts that fit into memory.
+
+        A part may have any number of targets: `pieces` cuts these.
 
         Args:
             max_requests: of a part.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from components.ranking_evaluator.config import SERVED
 from kubeflow.build import Build
 from kubeflow.errors import CompileError
 from kubeflow.resolve_run.component import NAME, output_name
@@ -24,6 +25,7 @@ _TYPES = {str: "STRING", int: "NUMBER_INTEGER", float: "NUMBER_DOUBLE"}
 # Their results are more than a matter of their inputs: how fast a server is on
 # this node today, and what lies where models are pushed to.
 _DECIDE_ANEW = ("ServingValidator", "Pusher")
+_EVALUATOR = "RankingEvaluator"
 
 
 def finish(build: Build, config: PipelineConfig, *, vertex: bool) -> Json:
@@ -42,6 +44,10 @@ def finish(build: Build, config: PipelineConfig, *, vertex: bool) -> Json:
     spec["defaultPipelineRoot"] = build.layout.artifacts
     _defaults(spec, build)
     anew = [NAME, *_DECIDE_ANEW, *replace_resolvers(spec)]
+    if SERVED in config.evaluation.compare_with.values():
+        # Known to the cache by its folder, whatever has been pushed there: a
+        # blessing from before that would let a worse model replace it.
+        anew.append(_EVALUATOR)
     _wire(spec, build)
     steps = spec["root"]["dag"]["tasks"]
     unknown = set(config.kubeflow.steps) - set(steps)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2
@@ -64,32 +64,36 @@ def newest_outputs(
 
 
 def outputs_made_from(
-    metadata_file: str, pipeline_name: str, node: str, uri: str
+    metadata_file: str,
+    pipeline_name: str,
+    node: str,
+    *uris: str,
+    parameters: Mapping[str, metadata_store_pb2.Value] | None = None,
 ) -> dict[str, Artifact]:
-    """What a node made of an artifact when it last did, in whichever run.
+    """What a node made of artifacts when it last did, in whichever run.
 
     Args:
         metadata_file: SQLite file of ML Metadata.
         pipeline_name: as in the pipeline's settings.
         node: component id.
-        uri: of an artifact that it takes.
+        uris: of artifacts that it takes, all of them together.
+        parameters: name to value, of those that it was to have; None where
+            any will do.
 
     Returns:
-        First artifact of every output; empty where it has made nothing of it.
+        First artifact of every output; empty where it has made nothing of
+        them.
     """
     store = _open(metadata_file)
-    taken = [artifact.id for artifact in store.get_artifacts_by_uri(uri)]
-    executions = {
-        event.execution_id
-        for event in store.get_events_by_artifact_ids(taken)
-        if event.type == metadata_store_pb2.Event.INPUT
-    }
+    takers = [_executions_that_took(store, uri) for uri in uris]
+    executions = sorted(set.intersection(*takers))
     return _newest_outputs(
         store,
         [
             execution
-            for execution in store.get_executions_by_id(sorted(executions))
+            for execution in store.get_executions_by_id(executions)
             if _node_id(store, execution, pipeline_name) == node
+            and _had(execution, parameters or {})
         ],
     )
 
@@ -126,6 +130,28 @@ def read_newest_run(metadata_file: str, pipeline_name: str) -> RunRecord:
     }
     total = _seconds(executions[0], executions[-1]) if executions else 0.0
     return RunRecord(run.name, total, nodes)
+
+
+def _executions_that_took(
+    store: metadata_store.MetadataStore, uri: str
+) -> set[int]:
+    """Ids of those with this artifact among their inputs."""
+    taken = [artifact.id for artifact in store.get_artifacts_by_uri(uri)]
+    return {
+        event.execution_id
+        for event in store.get_events_by_artifact_ids(taken)
+        if event.type == metadata_store_pb2.Event.INPUT
+    }
+
+
+def _had(
+    execution: metadata_store_pb2.Execution,
+    parameters: Mapping[str, metadata_store_pb2.Value],
+) -> bool:
+    """Whether these were among its parameters, with these values."""
+    # TFX puts them with either, by whether it has them in the type.
+    found = {**execution.properties, **execution.custom_properties}
+    return all(found.get(name) == value for name, value in parameters.items())
 
 
 def _open(metadata_file: str) -> metadata_store.MetadataStore:

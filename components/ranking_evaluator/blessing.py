@@ -83,7 +83,7 @@ def _checks(
                 *checks,
                 _at_least(
                     f"{name} has no {threshold.baseline} to be compared with: "
-                    "nothing has been pushed yet",
+                    "no other model has been pushed yet",
                     value,
                     0.0,
                 ),

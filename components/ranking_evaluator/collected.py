@@ -9,7 +9,11 @@ import numpy as np
 from components.histories import Histories
 from components.ranking_evaluator.config import EvaluationConfig
 from components.ranking_evaluator.measures import Rankings, Settings
-from components.ranking_evaluator.ranking import SEEN_SETTINGS, TOP_ITEMS
+from components.ranking_evaluator.ranking import (
+    SEEN_SETTINGS,
+    TOP_ITEMS,
+    places,
+)
 from components.targets import Targets
 from models.metrics import ranking as ranking_metrics
 
@@ -23,7 +27,10 @@ _MAX_BATCH_EVENTS = 8 * 1024 * 1024
 
 
 class Collected:
-    """Ranks, top items and coverage of one baseline, batch by batch."""
+    """Ranks and coverage of one baseline, batch by batch.
+
+    The top items are those of the main setting, which the report shows.
+    """
 
     def __init__(
         self, rules: Iterable[str], num_items: int, config: EvaluationConfig
@@ -32,8 +39,8 @@ class Collected:
         self._cutoffs = config.cutoffs
         self._ranks: dict[tuple[str, str], list[np.ndarray]]
         self._ranks = {key: [] for key in keys}
-        self._tops: dict[tuple[str, str], list[np.ndarray]]
-        self._tops = {key: [] for key in keys}
+        self._main = (config.targets[0], config.seen_items)
+        self._tops: list[np.ndarray] = []
         self._best = {
             key: np.full(num_items, ranking_metrics.UNRANKED) for key in keys
         }
@@ -54,8 +61,10 @@ class Collected:
             wanted: [num_targets] item of each target, -1 outside the
                 universe.
         """
-        self._ranks[key].append(_ranks(answers[targets.requests], wanted))
-        self._tops[key].append(answers[:, :TOP_ITEMS])
+        self._ranks[key].append(_ranks(answers, targets.requests, wanted))
+        if key == self._main:
+            # A copy: a slice would keep the whole lists in memory.
+            self._tops.append(answers[:, :TOP_ITEMS].copy())
         _note_best(self._best[key], answers)
 
     def rankings(self) -> Settings:
@@ -64,7 +73,7 @@ class Collected:
             key: Rankings(
                 np.concatenate(self._ranks[key]),
                 {k: int((best <= k).sum()) for k in self._cutoffs},
-                np.concatenate(self._tops[key]),
+                np.concatenate(self._tops) if key == self._main else None,
             )
             for key, best in self._best.items()
         }
@@ -94,11 +103,13 @@ def input_events(
     return requests, np.arange(len(requests)) + starts[requests]
 
 
-def _ranks(answers: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    hits = (answers == wanted[:, np.newaxis]) & (answers >= 0)
-    return np.where(
-        hits.any(axis=1), hits.argmax(axis=1) + 1, ranking_metrics.UNRANKED
-    )
+def _ranks(
+    answers: np.ndarray, requests: np.ndarray, wanted: np.ndarray
+) -> np.ndarray:
+    found = places(answers, requests, wanted)
+    # What lies outside the universe is found among the pads, which are no hit.
+    hits = (found > 0) & (wanted >= 0)
+    return np.where(hits, found, ranking_metrics.UNRANKED)
 
 
 def _note_best(best: np.ndarray, answers: np.ndarray) -> None:

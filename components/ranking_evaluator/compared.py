@@ -23,6 +23,9 @@ COMPARED_FOLDER = "compared"
 # What serving.export puts into a SavedModel, beside `assets_extra`.
 ITEM_IDS = os.path.join("assets", "item_ids.txt")
 
+# Of two files that are compared, read at a time.
+_CHUNK_BYTES = 1 << 22
+
 # Least share of the test users' events up to the cut whose items it knows.
 _LEAST_KNOWN = 0.5
 
@@ -66,15 +69,18 @@ def find(
     catalogue: Collection[bytes],
     test: Histories,
     serving_dir: str = "",
+    model: str = "",
 ) -> list[ComparedModel]:
     """The models of `evaluation.compare_with`, checked.
 
     Args:
         folders: name to SavedModel or folder of numbered versions, or
-            `served`, which is left out where nothing has been pushed yet.
+            `served`, which is left out where no other model than this run's
+            has been pushed yet.
         catalogue: ids of the items known before this run's test cut.
         test: histories of the test users, who are what it is measured on.
         serving_dir: base path that this pipeline pushes to.
+        model: folder of this run's SavedModel.
 
     Raises:
         ModelAnswerError: there is no model, it knows hardly any of the test
@@ -87,12 +93,62 @@ def find(
     for name, folder in folders.items():
         if folder != SERVED:
             directory = newest_version(name, folder)
-        elif (served := version_folders.newest(serving_dir)) is not None:
+        elif (served := served_before(serving_dir, model)) is not None:
             directory = served
         else:
             continue
         found.append(_checked(name, directory, known, test))
     return found
+
+
+def served_before(serving_dir: str, model: str) -> str | None:
+    """The newest pushed version that is not this model itself.
+
+    Once a model has been pushed the newest version is the model. Measured
+    again it is compared with what it was compared with before, not with
+    itself: so it stays blessed, its card says the same, and Pusher finds it
+    where it has put it.
+
+    Args:
+        serving_dir: base path that this pipeline pushes to.
+        model: folder of a SavedModel as Trainer exports it.
+
+    Returns:
+        Its folder; None where there is none.
+    """
+    versions = reversed(version_folders.find(serving_dir).values())
+    return next((v for v in versions if not is_pushed(model, v)), None)
+
+
+def is_pushed(model: str, version: str) -> bool:
+    """Whether a version is this model, but for its `assets.extra`.
+
+    The way to a server adds the card and warm-up records there.
+
+    Args:
+        model: folder of a SavedModel as Trainer exports it.
+        version: folder of a version.
+    """
+    if not version_folders.is_complete(model):
+        return False
+    for folder, _, names in fileio.walk(model):
+        for name in names:
+            path = os.path.join(folder, name)
+            place = os.path.relpath(path, model)
+            if place.split(os.sep)[0] == assets_extra.FOLDER:
+                continue
+            copy = os.path.join(version, place)
+            if not fileio.exists(copy) or not _same_bytes(path, copy):
+                return False
+    return True
+
+
+def _same_bytes(one: str, other: str) -> bool:
+    with fileio.open(one, "rb") as left, fileio.open(other, "rb") as right:
+        while chunk := left.read(_CHUNK_BYTES):
+            if right.read(_CHUNK_BYTES) != chunk:
+                return False
+        return not right.read(1)
 
 
 def newest_version(name: str, folder: str) -> str:

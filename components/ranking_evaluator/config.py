@@ -106,8 +106,9 @@ class EvaluationConfig:
     the model, and so are the exported models of `compare_with`: name to the
     folder of a SavedModel, or of numbered versions, of which the newest one
     is taken (as a server does), or to `served`: what this pipeline has pushed
-    before. As long as that is nothing there is nothing to compare with, and
-    thresholds that name it pass.
+    before, the newest version that is not this model itself. As long as that
+    is nothing there is nothing to compare with, and thresholds that name it
+    pass.
     """
 
     seen_items: str = "kept"

@@ -36,7 +36,8 @@ class Measured:
         test: histories of the test users.
         targets: target rule to what was to be ranked.
         universe: the items that `rankings` number.
-        tables: the model's answers, row by row.
+        tables: the model's answers, row by row; all of a row in the main
+            setting, and the rank in the others.
         rankings: name of a model or baseline to its results.
     """
 
@@ -66,7 +67,8 @@ def measure(
     """
     config = request.config
     universe = measures.build_universe(histories, config.item_universe)
-    tables = results.read_rankings(request.output, test, targets)
+    main = (config.targets[0], config.seen_items)
+    tables = results.read_rankings(request.output, test, targets, main)
     rankings = {MODEL: results.model_rankings(tables, request.output)}
     rankings |= baselines.rank_all(
         histories, targets, universe, request.split, request.max_length, config

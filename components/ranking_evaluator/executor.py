@@ -88,11 +88,13 @@ class Executor(BeamExecutor):
             request.item_ids[periods.TRAIN_VALIDATION],
             test,
             request.serving_dir,
+            request.model_directory,
         )
         for name in set(request.config.compare_with) - {m.name for m in others}:
             print(
-                f"[evaluator] nothing has been pushed to {request.serving_dir} "
-                f"yet, so there is no `{name}` to compare with",
+                "[evaluator] no other model has been pushed to "
+                f"{request.serving_dir} yet, so there is no `{name}` to "
+                "compare with",
                 flush=True,
             )
         with self._make_beam_pipeline() as pipeline:

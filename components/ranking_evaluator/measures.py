@@ -49,7 +49,7 @@ class Rankings:
         ranks: [num_targets] from 1, `UNRANKED` beyond the largest cutoff.
         distinct: cutoff to number of distinct items recommended within it.
         top_items: [num_requests, TOP_ITEMS] universe positions, -1 pads; None
-            where not kept.
+            where not kept, as for all but the main setting of a baseline.
     """
 
     ranks: np.ndarray

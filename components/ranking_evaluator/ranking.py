@@ -25,6 +25,13 @@ TOP_ITEMS = 10
 # Items of a batch of requests padded to the longest: some 100 MiB as text.
 MAX_BATCH_EVENTS = 4 * 1024 * 1024
 
+# Of a table of rankings: 512 users with a thousand test items each are half a
+# million rows of one batch of requests.
+_MAX_ROWS = 16_384
+
+# Answers compared with targets at a time: 8 MiB of references to ids.
+_MAX_COMPARED = 1024 * 1024
+
 _POSITIONS = "positions"
 
 
@@ -32,9 +39,10 @@ class RankTargets(beam.DoFn):
     """Ranks the targets of a batch of users.
 
     Main output: tables of `rankings.SCHEMA`, a row per target and seen
-    setting; rank is null where the target is not among the largest cutoff's
-    items. With `filtered` a target that the user had before is excluded with
-    the rest of the history, so it counts as a miss. Tagged output:
+    setting, those of a batch in several tables where they are many; rank is
+    null where the target is not among the largest cutoff's items. With
+    `filtered` a target that the user had before is excluded with the rest of
+    the history, so it counts as a miss. Tagged output:
     ((rule, seen), {item: best position}) for coverage.
 
     The model is asked for at most `batch_size` requests at a time, however
@@ -92,23 +100,58 @@ class RankTargets(beam.DoFn):
             answers = self._model.recommend(
                 inputs, excluded, max(self._config.cutoffs)
             )
-            yield _table(histories, targets, answers, rule, seen)
+            yield from _tables(histories, targets, answers, rule, seen)
             yield beam.pvalue.TaggedOutput(
                 _POSITIONS, ((rule, seen), best_positions(answers))
             )
+
+
+def places(
+    answers: np.ndarray, requests: np.ndarray, wanted: np.ndarray
+) -> np.ndarray:
+    """Where in the answer to its request each target stands.
+
+    Args:
+        answers: [num_requests, longest] items, best first.
+        requests: [num_targets] row of `answers` for each target.
+        wanted: [num_targets] item of each target.
+
+    Returns:
+        [num_targets] place of the target, from 1; 0 where it is not there.
+    """
+    found = np.zeros(len(wanted), np.int64)
+    size = max(1, _MAX_COMPARED // max(1, answers.shape[1]))
+    # Not all at once: a row of answers is copied for each of its targets.
+    for start in range(0, len(wanted), size):
+        part = slice(start, start + size)
+        hits = answers[requests[part]] == wanted[part, np.newaxis]
+        found[part] = np.where(hits.any(axis=1), hits.argmax(axis=1) + 1, 0)
+    return found
+
+
+def _tables(
+    histories: Histories,
+    targets: Targets,
+    answers: np.ndarray,
+    rule: str,
+    seen: str,
+) -> Iterator[pa.Table]:
+    """Tables of `rankings.SCHEMA` with at most `_MAX_ROWS` targets each."""
+    top = [[text(i) for i in row[:TOP_ITEMS] if i] for row in answers]
+    for piece in targets.pieces(_MAX_ROWS):
+        yield _table(histories, piece, answers, top, rule, seen)
 
 
 def _table(
     histories: Histories,
     targets: Targets,
     answers: np.ndarray,
+    top: list[list[str]],
     rule: str,
     seen: str,
 ) -> pa.Table:
     items = histories.item_ids[targets.rows(histories)]
-    hits = answers[targets.requests] == items[:, np.newaxis]
-    ranks = np.where(hits.any(axis=1), hits.argmax(axis=1) + 1, 0)
-    top = [[text(i) for i in row[:TOP_ITEMS] if i] for row in answers]
+    ranks = places(answers, targets.requests, items)
     number = len(items)
     columns = {
         "user_id": [text(u) for u in histories.user_ids[targets.owners]],

@@ -40,12 +40,18 @@ SCHEMA = pa.schema(
     [pa.field(field.name, _large(field.type)) for field in rankings.SCHEMA]
 )
 
-# (target rule, seen setting) to rows of `SCHEMA`.
+# Which target of which user a row is about.
+_KEYS = ["user_id", "target_position"]
+
+# (target rule, seen setting) to a row per target: `rank`, or all of `SCHEMA`.
 Tables = Mapping[tuple[str, str], pa.Table]
 
 
 def read_rankings(
-    output: str, test: Histories, targets: Mapping[str, Targets]
+    output: str,
+    test: Histories,
+    targets: Mapping[str, Targets],
+    shown: tuple[str, str] | None = None,
 ) -> Tables:
     """Reads rankings/ back.
 
@@ -53,6 +59,9 @@ def read_rankings(
         output: the evaluation artifact.
         test: histories of the test users.
         targets: target rule to what was to be ranked.
+        shown: the target rule and seen setting of which all columns are
+            wanted. Of the others there is `rank` alone: with `all` the same
+            top items stand in the row of each target of a request.
 
     Returns:
         For each target rule and seen setting a row per target, in their
@@ -61,29 +70,36 @@ def read_rankings(
     Raises:
         ValueError: rows are missing, too many or of other targets.
     """
-    rows = pa.concat_tables(t.cast(SCHEMA) for t in rankings.read(output))
     tables = {}
     for rule, chosen in targets.items():
         for seen in ranking.SEEN_SETTINGS:
-            of_setting = pc.and_(
-                pc.equal(rows["target_rule"], rule),
-                pc.equal(rows["seen_items"], seen),
-            )
-            tables[rule, seen] = _in_order(
-                rows.filter(of_setting), test, chosen
-            )
+            columns = SCHEMA.names if (rule, seen) == shown else ["rank"]
+            rows = _of_setting(output, rule, seen, [*_KEYS, *columns])
+            order = _order(rows, test, chosen)
+            tables[rule, seen] = rows.select(columns).take(order)
     return tables
 
 
-def _in_order(rows: pa.Table, test: Histories, targets: Targets) -> pa.Table:
-    """The rows in the order of the targets."""
+def _of_setting(
+    output: str, rule: str, seen: str, columns: list[str]
+) -> pa.Table:
+    """The rows of one setting alone, as they come."""
+    filters = [("target_rule", "=", rule), ("seen_items", "=", seen)]
+    names = list(dict.fromkeys(columns))
+    schema = pa.schema([SCHEMA.field(name) for name in names])
+    return pa.concat_tables(
+        table.cast(schema) for table in rankings.read(output, filters, names)
+    )
+
+
+def _order(rows: pa.Table, test: Histories, targets: Targets) -> np.ndarray:
+    """[num_targets] the row of each target."""
     names = np.array([text(u) for u in test.user_ids], object)
-    keys = ["user_id", "target_position"]
     # Ids that are not UTF-8 need not sort as their texts do.
     wanted = pd.DataFrame(
         {"user_id": names[targets.owners], "target_position": targets.positions}
-    ).sort_values(keys, kind="stable")
-    found = rows.select(keys).to_pandas().sort_values(keys, kind="stable")
+    ).sort_values(_KEYS, kind="stable")
+    found = rows.select(_KEYS).to_pandas().sort_values(_KEYS, kind="stable")
     if len(found) != len(wanted) or (found.values != wanted.values).any():
         raise ValueError(
             f"{len(found)} rankings were written that are not those of the "
@@ -91,7 +107,7 @@ def _in_order(rows: pa.Table, test: Histories, targets: Targets) -> pa.Table:
         )
     order = np.empty(len(found), np.int64)
     order[wanted.index] = found.index
-    return rows.take(order)
+    return order
 
 
 def model_rankings(tables: Tables, output: str) -> measures.Settings:

@@ -51,11 +51,15 @@ def measure(
         left out. Rule `all` asks for sets, so it has only the slices by user.
     """
     parts = popularity_parts(counts)
+    # Without a cut they are what the model has learned from or has not.
+    known = "known" if leaks_future else "known before the cut"
     result: dict[str, Any] = {}
     for rule, chosen in targets.items():
-        slices = _by_user(test, chosen)
+        slices = _by_user(test, chosen, known)
         if rule != ALL:
-            slices |= _by_target(test, chosen, rows, parts, leaks_future)
+            slices |= _by_target(test, chosen, rows, parts, known)
+            if not leaks_future:
+                slices["days_since_cut"] = _by_days(test, chosen)
         result[rule] = {
             name: _groups(groups, rankings, rule, chosen, config)
             for name, groups in slices.items()
@@ -78,7 +82,9 @@ def popularity_parts(counts: np.ndarray) -> np.ndarray:
     return parts
 
 
-def _by_user(test: Histories, targets: Targets) -> dict[str, Groups]:
+def _by_user(
+    test: Histories, targets: Targets, known: str
+) -> dict[str, Groups]:
     lengths = targets.ends[targets.requests]
     new = test.num_development_events[targets.owners] == 0
     return {
@@ -86,7 +92,7 @@ def _by_user(test: Histories, targets: Targets) -> dict[str, Groups]:
             _names(_LENGTHS, inclusive=True),
             np.searchsorted(_LENGTHS, lengths, side="right") - 1,
         ),
-        "users": (("known before the cut", "new"), new.astype(np.int64)),
+        "users": ((known, "new"), new.astype(np.int64)),
     }
 
 
@@ -95,12 +101,11 @@ def _by_target(
     targets: Targets,
     rows: np.ndarray,
     parts: np.ndarray,
-    leaks_future: bool,
+    known: str,
 ) -> dict[str, Groups]:
-    places = targets.rows(test)
-    items = rows[places]
+    items = rows[targets.rows(test)]
     cold = targets.are_cold(test)
-    slices: dict[str, Groups] = {
+    return {
         "target_popularity": (
             (
                 "first third of the events",
@@ -110,15 +115,16 @@ def _by_target(
             ),
             np.where(items >= 0, parts[items], 3),
         ),
-        "items": (("known before the cut", "new"), cold.astype(np.int64)),
+        "items": ((known, "new"), cold.astype(np.int64)),
     }
-    if not leaks_future:
-        days = (test.timestamps[places] - test.test_cut) / _DAY
-        slices["days_since_cut"] = (
-            _names(_DAYS, inclusive=False),
-            np.clip(np.searchsorted(_DAYS, days) - 1, 0, None),
-        )
-    return slices
+
+
+def _by_days(test: Histories, targets: Targets) -> Groups:
+    days = (test.timestamps[targets.rows(test)] - test.test_cut) / _DAY
+    return (
+        _names(_DAYS, inclusive=False),
+        np.clip(np.searchsorted(_DAYS, days) - 1, 0, None),
+    )
 
 
 def _names(starts: Sequence[int], inclusive: bool) -> list[str]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
+from typing import Any
 
 from components.ranking_evaluator import config
+from components.splits import BY_TIME, TEMPORAL
 
 _NAMES = {
     config.MODEL: "This model",
@@ -32,6 +35,34 @@ def date(seconds: int) -> str:
     if moment.time() == datetime.time():
         return moment.date().isoformat()
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def cuts_of(summary: Mapping[str, Any]) -> dict[str, int]:
+    """The cuts in time that a split has, first to last: name to seconds.
+
+    The cut times of `splits` in metrics.json are those of the events even
+    where nothing is cut at them.
+
+    Args:
+        summary: `splits` of metrics.json.
+    """
+    cuts = {}
+    if summary["validation_rule"] == BY_TIME:
+        cuts["Validation"] = summary["validation_cut"]
+    if summary["strategy"] == TEMPORAL:
+        cuts["Test"] = summary["test_cut"]
+    return cuts
+
+
+def where_known(summary: Mapping[str, Any]) -> str:
+    """Where an item has an event that the model may have learned from.
+
+    Args:
+        summary: `splits` of metrics.json.
+    """
+    if summary["strategy"] == TEMPORAL:
+        return "before the test cut"
+    return "in the development events"
 
 
 def name_of(model: str) -> str:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,7 @@ from components.ranking_evaluator.exported_model import ModelAnswerError
 from components.ranking_evaluator.measures import Rankings
 from components.targets import RULES, select_targets
 from models.metrics.ranking import UNRANKED
-from serving import assets_extra
+from serving import assets_extra, warmup
 from serving.export import ITEM_IDS_ASSET
 from tests.components import test_ranking_evaluator as evaluator
 from tests.components.test_baselines_of_histories import SPLIT, random_log
@@ -329,7 +330,7 @@ def test_what_is_served_is_compared_once_it_is_there(
     assert first["compared"] == {}
     assert first["blessing"]["blessed"] is True
     (check,) = first["blessing"]["checks"]
-    assert "has no now to be compared with: nothing has been" in check["check"]
+    assert "no now to be compared with: no other model has" in check["check"]
     assert "there is no `now` to compare with" in capsys.readouterr().out
 
     served = save_other(serving / "7", version_info={"fitted_until": 5})
@@ -338,8 +339,54 @@ def test_what_is_served_is_compared_once_it_is_there(
     )
     assert second["compared"]["now"]["directory"] == served
     assert second["metrics"]["now"] == second["metrics"]["model"]
-    # The same model is not a tenth better than itself.
+    # One of the same answers is not a tenth better.
     assert second["blessing"]["blessed"] is False
+
+    # Pushed itself, it is still compared with what it has replaced.
+    push(tmp_path / "model" / "Format-Serving", serving / "8")
+    third = evaluator._execute(
+        artifacts, tmp_path, config, serving_dir=str(serving)
+    )
+    assert third == second
+
+
+def push(model, version):
+    """Copies a model as the steps up to Pusher do: card, warm-up records."""
+    shutil.copytree(model, version)
+    (version / "assets.extra").mkdir(exist_ok=True)
+    (version / "assets.extra" / "model_card.md").write_text("A card")
+    warmup.write(str(version), warmup.requests([b"a"], 3))
+
+
+def test_what_a_model_has_replaced_is_the_newest_of_the_others(tmp_path):
+    """Whatever pushing puts beside a model, and whatever was copied back."""
+    serving, models = tmp_path / "serving", {}
+    for name in "ab":
+        models[name] = tmp_path / name
+        save_other(models[name], version_info={"fitted_until": 5})
+        # Trainer's export has warm-up records, which are replaced later on.
+        warmup.write(str(models[name]), warmup.requests([b"b"], 2))
+
+    def before(name):
+        found = compared.served_before(str(serving), str(models[name]))
+        return found and pathlib.Path(found).name
+
+    assert before("a") is None
+    push(models["a"], serving / "1")
+    assert (before("a"), before("b")) == (None, "1")
+    push(models["b"], serving / "2")
+    assert (before("a"), before("b")) == ("2", "1")
+    shutil.copytree(serving / "1", serving / "3")  # a rollback
+    mark = serving / "3" / "assets.extra" / "copy_of.json"
+    mark.write_text('{"version": 1}')
+    (serving / "4").mkdir()  # not complete
+    assert (before("a"), before("b")) == ("2", "3")
+    # A file more or less, or another byte, is another model.
+    index = serving / "2" / "variables" / "variables.index"
+    index.write_bytes(index.read_bytes() + b"x")
+    assert before("b") == "3" and before("a") == "2"
+    shutil.rmtree(serving / "3")
+    assert before("b") == "2"
 
 
 @pytest.mark.parametrize(("universe", "size"), [("log", 6), ("catalogue", 5)])

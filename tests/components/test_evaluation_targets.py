@@ -1,8 +1,11 @@
 """Every target rule through the whole evaluator, against plain Python."""
 
 import dataclasses
+import html
 import json
+import re
 import tracemalloc
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +16,7 @@ import pytest
 
 from components import histories as histories_lib
 from components import splits
-from components.ranking_evaluator import baselines, measures
+from components.ranking_evaluator import baselines, collected, measures
 from components.ranking_evaluator import ranking as ranking_lib
 from components.ranking_evaluator import results as results_lib
 from components.ranking_evaluator.config import (
@@ -21,6 +24,8 @@ from components.ranking_evaluator.config import (
     EvaluationConfig,
     ThresholdConfig,
 )
+from components.ranking_evaluator.ranking import SEEN_SETTINGS
+from components.ranking_evaluator.report import drift_plots
 from components.targets import RULES, Targets, select_targets
 from models.baselines.popularity import MostPopular
 from models.metrics.ranking import UNRANKED
@@ -366,7 +371,71 @@ def test_leave_one_out_is_marked_as_leaking_and_blesses_nothing(many, tmp_path):
     page = (tmp_path / "evaluation" / "report.html").read_text()
     assert splits.LEAK_WARNING in page
     assert page.index('role="alert"') < page.index("Metrics on test users")
-    assert "Test cut:" not in page
+
+
+def words_of(page: str) -> str:
+    """The text of a page, without styles, tags and line breaks."""
+    text = re.sub("(?s)<style>.*?</style>|<svg.*?</svg>|<[^>]+>", " ", page)
+    return " ".join(html.unescape(text).split())
+
+
+BOTH = {
+    "between its cuts",
+    "Validation cut:",
+    "Test cut:",
+    "An event at a cut lies before it.",
+    "known before the test cut, 4 before the validation cut",
+    "dotted: the cuts.",
+}
+TEST_ONLY = {
+    "those of its users in it",
+    "Test cut:",
+    "An event at a cut lies before it.",
+    "known before the test cut, 4 in the train events",
+    "dotted: the cut.",
+}
+NONE = {
+    "those of its users in it",
+    "known in the development events, 4 in the train events",
+    "Events per day (day by day). Periods",
+}
+
+
+@pytest.mark.parametrize(
+    ("split", "said", "drawn"),
+    [
+        ({}, BOTH, [1389225600, 1394150400]),
+        ({"validation": "by_user"}, TEST_ONLY, [1394150400]),
+        ({"validation": "last_train_item"}, TEST_ONLY, [1394150400]),
+        ({"strategy": "leave_one_out"}, NONE, []),
+    ],
+    ids=["by-time", "by-user", "last-train-item", "leave-one-out"],
+)
+def test_the_report_states_the_cuts_that_there_are(
+    many, tmp_path, monkeypatch, split, said, drawn
+):
+    """Histories have both cut times, whatever they mean with the split."""
+    pictures = []
+    time_axis = drift_plots._time_axis
+
+    def draw(axes, edges, cuts):
+        pictures.append(list(cuts))
+        time_axis(axes, edges, cuts)
+
+    monkeypatch.setattr(drift_plots, "_time_axis", draw)
+    evaluator._save(tmp_path / "model" / "Format-Serving")
+    evaluator._execute(
+        many, tmp_path, CONFIG, dataclasses.replace(SPLIT, **split)
+    )
+    folder = tmp_path / "evaluation"
+    page = words_of((folder / "report.html").read_text())
+    assert {words for words in BOTH | TEST_ONLY | NONE if words in page} == said
+    assert pictures and all(cuts == drawn for cuts in pictures)
+    if not drawn:
+        # Neither in the tables, slices and pictures, nor in the model card.
+        for text in (page, (folder / "model_card.md").read_text()):
+            assert not re.search(r"\bcuts?\b", text)
+        assert ">cut<" not in (folder / "report.html").read_text()
 
 
 def test_only_unknown_targets_left_says_what_to_change(
@@ -386,13 +455,179 @@ def test_only_unknown_targets_left_says_what_to_change(
         evaluator._execute(artifacts, tmp_path, config, SPLIT)
 
 
+def table_of(test, targets, answers, rule, seen) -> pa.Table:
+    """The rows of all targets in one table."""
+    tables = ranking_lib._tables(test, targets, answers, rule, seen)
+    return pa.concat_tables(tables)
+
+
+@pytest.mark.parametrize(("rows", "cells"), [(1, 1), (7, 20), (10**6, 10**6)])
+@pytest.mark.parametrize("rule", ["successive", "all"])
+def test_rows_are_the_same_however_they_are_cut(monkeypatch, rule, rows, cells):
+    monkeypatch.setattr(ranking_lib, "_MAX_ROWS", rows)
+    monkeypatch.setattr(ranking_lib, "_MAX_COMPARED", cells)
+    test = random_test_histories(4)
+    targets = select_targets(test, rule, 0)
+    source = np.random.default_rng(0)
+    names = np.unique(test.item_ids)
+    answers = np.array([source.permutation(names)[:5] for _ in targets.users])
+    answers[::3, 3:] = b""  # the catalogue has no more
+    tables = list(ranking_lib._tables(test, targets, answers, rule, "kept"))
+    assert max(len(table) for table in tables) <= rows
+    found = [row for table in tables for row in table.to_pylist()]
+    expected = []
+    for request, place in zip(targets.requests, targets.positions, strict=True):
+        user = targets.users[request]
+        item = test.item_ids[test.offsets[user] + place]
+        given = [i for i in answers[request].tolist() if i]
+        expected.append(
+            {
+                "user_id": test.user_ids[user].decode(),
+                "target_rule": rule,
+                "seen_items": "kept",
+                "target_item": item.decode(),
+                "target_position": place,
+                "rank": given.index(item) + 1 if item in given else None,
+                "top_items": [i.decode() for i in given],
+                "target_is_cold": bool(
+                    test.item_indices[test.offsets[user] + place] == 0
+                ),
+            }
+        )
+    assert found == expected
+
+
+def many_targets(num_users: int, num_targets: int):
+    """Test users of one development event, and the targets of rule `all`."""
+    length = num_targets + 1
+    names = np.array([b"i%d" % i for i in range(length)], object)
+    test = histories_lib.Histories(
+        user_ids=np.array([b"u%d" % u for u in range(num_users)], object),
+        user_indices=np.arange(num_users),
+        offsets=np.arange(num_users + 1) * length,
+        item_ids=np.tile(names, num_users),
+        item_indices=np.tile(np.arange(length) + 1, num_users),
+        timestamps=np.tile(np.arange(length), num_users),
+        num_train_events=np.ones(num_users, np.int64),
+        num_development_events=np.ones(num_users, np.int64),
+        validation_cut=0,
+        test_cut=0,
+    )
+    return test, select_targets(test, "all", 0)
+
+
+def peak_of(work) -> int:
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_does_not_grow_with_a_requests_targets():
+    """All requests were one batch, and its answers were copied per target."""
+    test, targets = many_targets(100, 2000)
+    answers = np.tile(test.item_ids[:100], (100, 1))
+    sizes = []
+
+    def rank():
+        tables = ranking_lib._tables(test, targets, answers, "all", "kept")
+        sizes.extend(len(table) for table in tables)
+
+    assert peak_of(rank) < 40 << 20  # 200,000 targets: 153 MiB of references
+    assert sum(sizes) == 200_000 and max(sizes) <= 16_384
+
+
+def test_memory_of_a_baseline_does_not_grow_with_a_requests_targets():
+    test, targets = many_targets(100, 2000)
+    config = dataclasses.replace(
+        CONFIG, targets=("all",), cutoffs=(100,), thresholds=()
+    )
+    answers = np.tile(np.arange(100, dtype=np.int32), (100, 1))
+    wanted = np.tile(np.arange(2000), 100)
+    found = collected.Collected(("all",), 2001, config)
+    peak = peak_of(lambda: found.add(("all", "kept"), answers, targets, wanted))
+    assert peak < 24 << 20  # 76 MiB of a copied answer per target
+    found.add(("all", "filtered"), answers, targets, wanted)
+    ranks = found.rankings()["all", "kept"].ranks
+    once = np.where(np.arange(2000) < 100, np.arange(2000) + 1, UNRANKED)
+    np.testing.assert_array_equal(ranks, np.tile(once, 100))
+
+
+@pytest.mark.parametrize("cells", [1, 11, 10**6])
+def test_an_item_outside_the_universe_is_found_in_no_pad(monkeypatch, cells):
+    monkeypatch.setattr(ranking_lib, "_MAX_COMPARED", cells)
+    answers = np.array([[4, 2, -1], [3, -1, -1]])
+    requests = np.array([0, 0, 0, 1, 1])
+    ranks = collected._ranks(answers, requests, np.array([2, -1, 4, 3, -1]))
+    assert ranks.tolist() == [2, UNRANKED, 1, 1, UNRANKED]
+
+
+def test_of_a_baselines_lists_only_what_is_shown_is_kept():
+    """A view of the first ten held all hundred, for every setting."""
+    config = dataclasses.replace(
+        CONFIG, targets=("last", "first"), cutoffs=(100,), thresholds=()
+    )
+    number = np.arange(512)
+    targets = Targets(number, number + 1, number, number + 1)
+    found = collected.Collected(("last", "first"), 200, config)
+    source = np.random.default_rng(0)
+    lists = []
+    for _ in range(2):
+        for key in [(r, s) for r in ("last", "first") for s in SEEN_SETTINGS]:
+            answers = source.integers(0, 200, (512, 100), np.int32)
+            found.add(key, answers, targets, np.zeros(512, np.int64))
+            if key == ("last", "kept"):
+                lists.append(answers[:, :10].tolist())
+                reference = weakref.ref(answers)
+            del answers
+    assert reference() is None
+    rankings = found.rankings()
+    assert rankings["last", "kept"].top_items.tolist() == [*lists[0], *lists[1]]
+    others = [r.top_items for key, r in rankings.items() if key[0] == "first"]
+    assert others == [None, None]
+    assert rankings["last", "filtered"].top_items is None
+
+
+def test_only_what_is_shown_is_read_back_with_its_items(tmp_path):
+    test = random_test_histories(0)
+    targets = {r: select_targets(test, r, 0) for r in ("last", "all")}
+    source = np.random.default_rng(0)
+    names = np.unique(test.item_ids)
+    (tmp_path / "rankings").mkdir()
+    written = {}
+    for rule, chosen in targets.items():
+        for seen in SEEN_SETTINGS:
+            answers = np.array(
+                [source.permutation(names)[:5] for _ in chosen.users]
+            )
+            table = table_of(test, chosen, answers, rule, seen)
+            name = f"{rule}-{seen}.parquet"
+            pq.write_table(table, tmp_path / "rankings" / name)
+            written[rule, seen] = table
+    shown = ("last", "filtered")
+    found = results_lib.read_rankings(str(tmp_path), test, targets, shown)
+    without = results_lib.read_rankings(str(tmp_path), test, targets)
+    for key, table in written.items():
+        expected = table.schema.names if key == shown else ["rank"]
+        assert found[key].column_names == expected
+        assert without[key].column_names == ["rank"]
+        assert found[key]["rank"].equals(table["rank"])
+        assert without[key]["rank"].equals(table["rank"])
+    assert (
+        found[shown]["top_items"].to_pylist()
+        == written[shown]["top_items"].to_pylist()
+    )
+
+
 @pytest.mark.parametrize("fault", ["missing", "other"])
 def test_rankings_of_other_targets_are_refused(tmp_path, fault):
     test = random_test_histories(0)
     targets = {"last": select_targets(test, "last", 0)}
     answers = np.full((test.num_users, 3), b"item1", object)
     tables = {
-        seen: ranking_lib._table(test, targets["last"], answers, "last", seen)
+        seen: table_of(test, targets["last"], answers, "last", seen)
         for seen in ranking_lib.SEEN_SETTINGS
     }
     (tmp_path / "rankings").mkdir()
@@ -404,8 +639,10 @@ def test_rankings_of_other_targets_are_refused(tmp_path, fault):
         # In any order.
         order = np.random.default_rng(0).permutation(len(table))
         write(seen, table.take(order))
-    found = results_lib.read_rankings(str(tmp_path), test, targets)
     for seen, table in tables.items():
+        found = results_lib.read_rankings(
+            str(tmp_path), test, targets, ("last", seen)
+        )
         assert found["last", seen].cast(table.schema).equals(table)
         # `string` would hold 2 GiB of a column, which took three rows of 800
         # MiB to see: "offset overflow while concatenating arrays".
@@ -416,7 +653,7 @@ def test_rankings_of_other_targets_are_refused(tmp_path, fault):
         write("kept", tables["kept"].slice(1))
     else:
         first = select_targets(test, "first", 0)
-        write("kept", ranking_lib._table(test, first, answers, "last", "kept"))
+        write("kept", table_of(test, first, answers, "last", "kept"))
     with pytest.raises(ValueError, match="not those of the"):
         results_lib.read_rankings(str(tmp_path), test, targets)
 

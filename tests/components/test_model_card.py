@@ -118,7 +118,10 @@ def test_limits_are_found_in_the_numbers():
     evaluation = {
         "leaks_future": False,
         "best_baseline": "item_knn",
-        "splits": {"test": {"cold_target_share": {"last": 0.125}}},
+        "splits": {
+            "strategy": "temporal",
+            "test": {"cold_target_share": {"last": 0.125}},
+        },
         "slices": {
             "last": {
                 "users": [group(60, 0.1, 0.2), group(70, 0.2, 0.1)],

@@ -169,11 +169,31 @@ def test_batches_are_bounded_and_lose_nothing(rule, max_requests, max_events):
         assert cells <= max_events or len(part.users) == 1
 
 
+@pytest.mark.parametrize("max_targets", [1, 4, 1000])
+@pytest.mark.parametrize("rule", ["successive", "all"])
+def test_pieces_are_bounded_and_lose_no_target(rule, max_targets):
+    histories = random_test_histories(3)
+    found = targets.select_targets(histories, rule, 0)
+    pieces = list(found.pieces(max_targets))
+    assert all(len(piece.requests) <= max_targets for piece in pieces)
+    owned = [
+        (int(user), int(place))
+        for piece in pieces
+        for user, place in zip(piece.owners, piece.positions, strict=True)
+    ]
+    assert owned == [
+        (user, place)
+        for user, _, wanted in reference(histories, rule, False)
+        for place in wanted
+    ]
+
+
 def test_no_requests_no_batches():
     nothing = random_test_histories(0).select(np.zeros(0, np.int64))
     for rule in targets.RULES:
         found = targets.select_targets(nothing, rule, 0)
         assert list(found.batches(5, 5)) == []
+        assert list(found.pieces(5)) == []
 
 
 def test_unknown_rule_is_refused():

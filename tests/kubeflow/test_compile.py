@@ -204,6 +204,17 @@ def test_what_decides_anew_is_never_cached(text):
     assert all(cached.values())
 
 
+@pytest.mark.parametrize(
+    ("others", "anew"), [("{now: served}", True), ("{old: s3://b/m}", False)]
+)
+def test_a_comparison_with_what_is_served_is_never_cached(others, anew):
+    """Its folder is all that the backend's cache would know of it."""
+    compiled = compile_pipeline(settings(f"evaluation.compare_with={others}"))
+    tasks = tasks_of(compiled)
+    assert ("cachingOptions" not in tasks["RankingEvaluator"]) == anew
+    assert tasks["ModelCardWriter"]["cachingOptions"] == {"enableCache": True}
+
+
 def test_defaults_of_the_parameters(text):
     spec = yaml.safe_load(text)
     definitions = spec["root"]["inputDefinitions"]["parameters"]

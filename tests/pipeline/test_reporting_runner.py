@@ -1,6 +1,7 @@
 """Progress, failures and the lock, with a pipeline of two small components."""
 
 import io
+import json
 import shutil
 import subprocess
 import sys
@@ -8,7 +9,11 @@ import sys
 import pytest
 from tfx import v1 as tfx
 from tfx.orchestration import metadata
-from tfx.types.standard_artifacts import InfraBlessing, Model
+from tfx.types.standard_artifacts import (
+    InfraBlessing,
+    Model,
+    ModelEvaluation,
+)
 
 from pipeline import reporting_runner
 from pipeline.config import REPOSITORY, load_config
@@ -22,6 +27,18 @@ def Make(  # noqa: N802
     text: tfx.dsl.components.Parameter[str],
 ):
     with tfx.dsl.io.fileio.open(f"{described_model.uri}/text", "w") as file:
+        file.write(text)
+
+
+@tfx.dsl.components.component
+def Train(  # noqa: N802
+    model: tfx.dsl.components.OutputArtifact[Model],
+    text: tfx.dsl.components.Parameter[str],
+):
+    fileio = tfx.dsl.io.fileio
+    fileio.makedirs(f"{model.uri}/Format-Serving")
+    path = f"{model.uri}/Format-Serving/saved_model.pb"
+    with fileio.open(path, "w") as file:
         file.write(text)
 
 
@@ -47,6 +64,28 @@ def Validate(  # noqa: N802
         stamped = f"{blessing.uri}/stamped_model"
         fileio.makedirs(stamped)
         fileio.copy(f"{model.uri}/text", f"{stamped}/saved_model.pb")
+
+
+@tfx.dsl.components.component
+def Evaluate(  # noqa: N802
+    model: tfx.dsl.components.InputArtifact[Model],
+    periods: tfx.dsl.components.InputArtifact[Model],
+    evaluation: tfx.dsl.components.OutputArtifact[ModelEvaluation],
+    config: tfx.dsl.components.Parameter[str],
+    serving_dir: tfx.dsl.components.Parameter[str],
+):
+    """Writes down which version it was compared with, as RankingEvaluator."""
+    fileio = tfx.dsl.io.fileio
+    with fileio.open(f"{model.uri}/Format-Serving/saved_model.pb") as file:
+        own = file.read()
+    others = {}
+    names = fileio.listdir(serving_dir) if fileio.exists(serving_dir) else []
+    for name in sorted(names, key=int):
+        with fileio.open(f"{serving_dir}/{name}/saved_model.pb") as file:
+            if file.read() != own:
+                others["now"] = {"directory": f"{serving_dir}/{name}"}
+    with fileio.open(f"{evaluation.uri}/metrics.json", "w") as file:
+        file.write(json.dumps({"compared": others}))
 
 
 @pytest.fixture
@@ -88,6 +127,23 @@ def run_served(config, text="x", blessed=1, fail=0):
     push.add_upstream_node(validate)
     lines = run_all(config, [card, before, validate, push])
     return {line.split()[1]: line.split()[-1] for line in lines}
+
+
+def run_compared(
+    config, text, compare_with='{"now": "served"}', periods="", samples=9
+):
+    """Whether RankingEvaluator ran or came from the cache."""
+    train = Train(text=text).with_id("Trainer")
+    before = Make(text=periods).with_id("PeriodStatistics")
+    evaluate = Evaluate(
+        model=train.outputs["model"],
+        periods=before.outputs["described_model"],
+        config=f'{{"compare_with": {compare_with}, '
+        f'"bootstrap_samples": {samples}}}',
+        serving_dir=str(RunPaths.of(config).serving),
+    ).with_id("RankingEvaluator")
+    lines = run_all(config, [train, before, evaluate])
+    return lines[-1].split()[-1]
 
 
 def run_all(config, components):
@@ -172,6 +228,59 @@ def test_a_rollback_stays_until_there_is_another_model(config, written):
     serve(config, 3, "a", copy_of=1)
     assert run_served(config, "b")["Pusher"] == "cached"
     assert run_served(config, "c")["Pusher"] == "s"
+
+
+def test_a_blessing_from_before_another_model_was_pushed_is_old(
+    config, written
+):
+    """It would let the worse model a replace b, which it never met."""
+    assert run_compared(config, "a") == "s"
+    serve(config, 1, "a")
+    assert run_compared(config, "a") == "cached"  # it is what is served
+    assert run_compared(config, "b") == "s"
+    serve(config, 2, "b")
+    assert run_compared(config, "b") == "cached"
+    assert run_compared(config, "a") == "s"
+    # Not for ever: now it has been compared with what is served.
+    assert run_compared(config, "a") == "cached"
+
+
+def test_what_is_served_may_be_copied_back_or_gone(config, written):
+    for number, text in ((1, "a"), (2, "b")):
+        run_compared(config, text)
+        serve(config, number, text)
+    serve(config, 3, "a", copy_of=1)
+    assert run_compared(config, "b") == "s"  # was compared with 1
+    assert run_compared(config, "b") == "cached"
+    serving = RunPaths.of(config).serving
+    for number in (1, 3):
+        shutil.rmtree(serving / str(number))
+    assert run_compared(config, "b") == "cached"  # it is what is served
+    shutil.rmtree(serving / "2")
+    assert run_compared(config, "b") == "s"
+    assert run_compared(config, "b") == "cached"
+
+
+@pytest.mark.parametrize("other", [{"samples": 7}, {"periods": "others"}])
+def test_an_old_blessing_is_old_whatever_was_measured_since(
+    config, written, other
+):
+    """The cache goes by settings and inputs, so it would take the first."""
+    run_compared(config, "a")
+    serve(config, 1, "b")
+    assert run_compared(config, "a", **other) == "s"
+    assert run_compared(config, "a") == "s"
+    assert run_compared(config, "a", **other) == "cached"
+
+
+def test_only_what_is_compared_with_the_served_one_is_measured_again(
+    config, written
+):
+    for others in ("{}", '{"old": "/models/old"}'):
+        run_compared(config, "a", others)
+    serve(config, 1, "b")
+    for others in ("{}", '{"old": "/models/old"}'):
+        assert run_compared(config, "a", others) == "cached"
 
 
 @pytest.mark.parametrize(("blessed", "again"), [(1, "cached"), (0, "s")])

@@ -6,7 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.ranking_evaluator.config import MODEL
-from components.ranking_evaluator.words import SLICES, name_of, percent
+from components.ranking_evaluator.words import (
+    SLICES,
+    name_of,
+    percent,
+    where_known,
+)
 from components.splits import LEAK_WARNING
 from components.targets import label
 
@@ -32,7 +37,8 @@ def limits(
     if cold:
         found.append(
             f"{100 * cold:.1f} % of the targets ({label(rule)}) were unknown "
-            "before the test cut: no model of this catalogue can hit them."
+            f"{where_known(evaluation['splits'])}: no model of this catalogue "
+            "can hit them."
         )
     found += _weak_slices(evaluation, settings)
     number = len(drift["warnings"])

@@ -12,8 +12,9 @@ from components.ranking_evaluator.words import (
     name_of,
     percent,
     signed,
+    where_known,
 )
-from components.splits import LEAK_WARNING
+from components.splits import LEAK_WARNING, TEMPORAL
 from components.targets import label
 
 _ENCODERS = {
@@ -87,14 +88,16 @@ def use(training: Mapping[str, Any], evaluation: Mapping[str, Any]) -> Section:
     newest = "their newest items"
     if longest is not None:
         newest = f"their newest items, {longest - 1} at most"
-    known = evaluation["splits"]["items"]["train_validation"]
+    splits = evaluation["splits"]
+    known = splits["items"]["train_validation"]
     return Section(
         "Intended use",
         [
             f"Recommends the next items to users from {newest}, given as raw "
-            f"ids, out of the {known:,} items with an event up to the test "
-            "cut. Users need not be known: what counts is the history that "
-            "is sent. A history without a known item gets popular items."
+            f"ids, out of the {known:,} items with "
+            f"{_development(splits, 'an event', 'a development event')}. "
+            "Users need not be known: what counts is the history that is "
+            "sent. A history without a known item gets popular items."
         ],
         items=[
             "Not for items that came later: they are never recommended until "
@@ -142,13 +145,23 @@ def data(
             f"{ingest['users']:,} users, {ingest['items']:,} items. The model "
             f"that is served was fitted on "
             f"{splits['train_validation']['users']:,} users, who have "
-            f"{splits['train_validation']['rows']:,} events up to the test cut "
+            f"{splits['train_validation']['rows']:,} "
+            f"{_development(splits, 'events', 'development events')} "
             "(train and validation): on the newest of each, as many as its "
             "settings take."
         ],
         ("Period", "First event", "Last event", "Users", "Events"),
         rows,
     )
+
+
+def _development(
+    splits: Mapping[str, Any], events: str, without_cut: str
+) -> str:
+    """What the model may learn from, with the cut only where there is one."""
+    if splits["strategy"] == TEMPORAL:
+        return f"{events} up to the test cut"
+    return without_cut
 
 
 def protocol(
@@ -158,7 +171,7 @@ def protocol(
     splits = evaluation["splits"]
     cut = (
         "Each user's last event is test"
-        if splits["strategy"] != "temporal"
+        if splits["strategy"] != TEMPORAL
         else f"Everything after {date(splits['test_cut'])} is test"
     )
     cold = (
@@ -171,7 +184,7 @@ def protocol(
         f"{label(settings['targets'][0])} is looked for among the whole "
         f"catalogue, seen items {settings['seen_items']}, through the "
         "exported model's own signature; nothing is sampled. Targets unknown "
-        f"before the cut {cold}. Means over users; intervals are 95 % "
+        f"{where_known(splits)} {cold}. Means over users; intervals are 95 % "
         f"bootstrap intervals over users "
         f"({settings['bootstrap_samples']:,} samples)."
     ]
@@ -228,12 +241,15 @@ def baselines(
 ) -> Section:
     """What it was compared with."""
     svd, knn = settings["pure_svd"], settings["item_knn"]
+    end = "the newest development event"
+    if evaluation["splits"]["strategy"] == TEMPORAL:
+        end = "the cut"
     what = {
         "random": "any item, at random.",
         "popular_random": "items drawn in proportion to their events.",
         "most_popular": "the items with the most events.",
         "most_popular_recent": "those of the last "
-        f"{settings['most_popular_recent']['days']:g} days before the cut.",
+        f"{settings['most_popular_recent']['days']:g} days before {end}.",
         "pure_svd": f"{svd['rank']} singular vectors of users and items, "
         f"columns scaled with exponent {svd['scaling']:g}.",
         "item_knn": f"{knn['neighbors']} nearest items of each, "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from components.event_parts import PERIODS
@@ -15,13 +15,13 @@ _PERCENT_SIGN = "\N{NO-BREAK SPACE}%"
 
 
 def section(
-    drift: Mapping[str, Any], splits: Mapping[str, Any]
+    drift: Mapping[str, Any], cuts: Mapping[str, int]
 ) -> dict[str, Any]:
     """What the template shows.
 
     Args:
         drift: content of PeriodStatistics' drift.json.
-        splits: `splits` of metrics.json, for the cut times.
+        cuts: name to unix seconds of the cuts in time that the split has.
 
     Returns:
         `headline`; `moved` and `held`, each a list of what happened and the
@@ -34,7 +34,7 @@ def section(
         "moved": [_verdict(c) for c in comparisons if c["moved"]],
         "held": [_verdict(c) for c in comparisons if not c["moved"]],
         "table": _table(drift),
-        "figures": _figures(drift, splits),
+        "figures": _figures(drift, sorted(cuts.values())),
     }
 
 
@@ -105,16 +105,15 @@ def _get(value: Any, path: tuple[str, ...]) -> Any:
 
 
 def _figures(
-    drift: Mapping[str, Any], splits: Mapping[str, Any]
+    drift: Mapping[str, Any], cuts: Sequence[int]
 ) -> list[dict[str, str]]:
     data = drift["pictures"]
-    cuts = [splits["validation_cut"], splits["test_cut"]]
     figures = []
     if data["activity"]:
         figures.append(
             _figure(
                 drift_plots.activity(data["activity"], cuts),
-                _activity_caption(data["activity"]["width"]),
+                _activity_caption(data["activity"]["width"], len(cuts)),
             )
         )
     if data["popularity"]:
@@ -157,11 +156,12 @@ def _figure(svg: str, caption: str) -> dict[str, str]:
     return {"svg": svg, "caption": caption}
 
 
-def _activity_caption(width: int) -> str:
+def _activity_caption(width: int, num_cuts: int) -> str:
     days = "day by day" if width == 1 else f"means of {width} days"
+    dotted = ("", "; dotted: the cut", "; dotted: the cuts")[num_cuts]
     return (
-        f"Events per day ({days}); dotted: the cuts. Periods of unlike length "
-        "or pace are of unlike seasons."
+        f"Events per day ({days}){dotted}. Periods of unlike length or pace "
+        "are of unlike seasons."
     )
 
 

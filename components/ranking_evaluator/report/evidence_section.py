@@ -14,6 +14,7 @@ from components.ranking_evaluator.words import (
     name_of,
     percent,
     signed,
+    where_known,
 )
 
 
@@ -49,7 +50,7 @@ def section(
             if len(groups) > 1
         ],
         "others": [
-            _other(name, facts)
+            _other(name, facts, where_known(evaluation["splits"]))
             for name, facts in evaluation["compared"].items()
         ],
     }
@@ -99,7 +100,7 @@ def _slice(
     }
 
 
-def _other(name: str, facts: Mapping[str, Any]) -> str:
+def _other(name: str, facts: Mapping[str, Any], known: str) -> str:
     until = facts["fitted_until"]
     learned = "does not say up to when it has learned"
     if until is not None:
@@ -107,5 +108,5 @@ def _other(name: str, facts: Mapping[str, Any]) -> str:
     return (
         f"{name_of(name)} ({facts['directory']}) knows {facts['num_items']:,} "
         f"items, {100 * facts['known_share']:.0f} % of what the test users "
-        f"had before the cut, and {learned}."
+        f"had {known}, and {learned}."
     )

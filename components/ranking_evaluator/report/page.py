@@ -19,11 +19,13 @@ from components.ranking_evaluator.report import (
     tuning_section,
 )
 from components.ranking_evaluator.words import (
+    cuts_of,
     date,
     metric_label,
     name_of,
     percent,
     signed,
+    where_known,
 )
 from components.splits import LEAK_WARNING
 from components.targets import label
@@ -49,6 +51,7 @@ def render(found: Findings, card: Sequence[Section]) -> str:
         lstrip_blocks=True,
     )
     evaluation, main, cutoff = found.evaluation, found.main, found.cutoff
+    cuts = cuts_of(evaluation["splits"])
     return environment.get_template("report.html.j2").render(
         dataset=found.dataset,
         profile=evaluation["profile"],
@@ -66,14 +69,20 @@ def render(found: Findings, card: Sequence[Section]) -> str:
         training=training_section.section(found.training),
         tuning=tuning_section.section(found.training.get("tuning")),
         splits=_split_rows(evaluation["splits"]),
-        cuts=_cuts(evaluation["splits"]),
+        cuts={name: date(cut) for name, cut in cuts.items()},
+        known=where_known(evaluation["splits"]),
+        known_to_selection=(
+            "before the validation cut"
+            if "Validation" in cuts
+            else "in the train events"
+        ),
         split_note=evaluation["splits"]["note"],
         excluded=evaluation["splits"]["excluded"],
         items=evaluation["splits"]["items"],
         targets=_target_rows(evaluation["splits"]["test"]),
         cold_items=found.settings["cold_items"],
         ingest=found.ingest,
-        drift=drift_section.section(found.drift, evaluation["splits"]),
+        drift=drift_section.section(found.drift, cuts),
         examples=found.examples,
         baseline_name=name_of(evaluation["best_baseline"] or ""),
         longest=max(found.settings["cutoffs"]),
@@ -125,16 +134,6 @@ def _blessing_rows(blessing: Mapping[str, Any]) -> dict[str, Any]:
         for check in blessing["checks"]
     ]
     return {"blessed": blessing["blessed"], "checks": checks}
-
-
-def _cuts(summary: Mapping[str, Any]) -> dict[str, str]:
-    """The cuts in time that the split has."""
-    cuts = {}
-    if summary["validation_rule"] == "by_time":
-        cuts["Validation"] = date(summary["validation_cut"])
-    if summary["strategy"] == "temporal":
-        cuts["Test"] = date(summary["test_cut"])
-    return cuts
 
 
 def _target_rows(test: Mapping[str, Any]) -> list[dict[str, Any]]:
