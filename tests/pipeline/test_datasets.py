@@ -141,13 +141,29 @@ def reading(logs: LogsConfig):
     )
 
 
-@pytest.mark.parametrize("name", REAL.datasets)
-def test_sasrec_differs_only_in_the_graph(name, monkeypatch):
+SASREC = [
+    path
+    for paths in CONFIGURATIONS.values()
+    for path in paths
+    if path.stem.endswith("_sasrec")
+]
+
+
+def test_every_dataset_has_sasrec_alone():
+    assert {name for name in CONFIGURATIONS if name in REAL.datasets} == {
+        name
+        for name, paths in CONFIGURATIONS.items()
+        if any(path in SASREC for path in paths)
+    }
+
+
+@pytest.mark.parametrize("path", SASREC, ids=lambda path: path.stem)
+def test_sasrec_differs_only_in_the_graph(path, monkeypatch):
     monkeypatch.setenv("CREATE_DATA_ROOT", "/data")
-    paths = {path.stem: path for path in CONFIGURATIONS[name]}
-    (alone,) = (stem for stem in paths if stem.endswith("_sasrec"))
-    sasrec = load_config(paths[alone])
-    full = load_config(paths[alone.removesuffix("_sasrec")])
+    sasrec = load_config(path)
+    full = load_config(
+        path.with_name(path.name.replace("_sasrec.yaml", ".yaml"))
+    )
     assert sasrec.model.graph.encoder == sasrec.model.alignment.kind == "none"
     as_full = dataclasses.replace(
         sasrec,
