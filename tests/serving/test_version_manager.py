@@ -456,17 +456,23 @@ def test_the_file_wins_at_its_next_reading(tmp_path):
     asyncio.run(scenario())
 
 
+async def _of_file(config, *versions):
+    """The versions beside a configuration file, which asks for 1."""
+    for version in versions:
+        _write(config.parent, version)
+    config.write_text(CONFIG.format("create", config.parent, 1))
+    models = ModelManager(
+        model_config.read(str(config)), _load, any_label=False
+    )
+    await models.watch(0)
+    return models
+
+
 def test_a_file_that_changed_before_it_was_watched(tmp_path):
     config = tmp_path / "models.config"
 
     async def scenario():
-        for version in ("1", "2"):
-            _write(tmp_path, version)
-        config.write_text(CONFIG.format("create", tmp_path, 1))
-        models = ModelManager(
-            model_config.read(str(config)), _load, any_label=False
-        )
-        await models.watch(0)
+        models = await _of_file(config, "1", "2")
         config.write_text(CONFIG.format("create", tmp_path, 2))
         task = asyncio.create_task(models.watch_config(str(config), 0.01))
         stable = _labelled(version_label="stable")
@@ -480,12 +486,7 @@ def test_a_file_that_stays_is_not_taken_again(tmp_path, monkeypatch):
     config = tmp_path / "models.config"
 
     async def scenario():
-        _write(tmp_path, "1")
-        config.write_text(CONFIG.format("create", tmp_path, 1))
-        models = ModelManager(
-            model_config.read(str(config)), _load, any_label=False
-        )
-        await models.watch(0)
+        models = await _of_file(config, "1")
         reloads = []
         monkeypatch.setattr(models, "reload", reloads.append)
         task = asyncio.create_task(models.watch_config(str(config), 0.01))
@@ -501,13 +502,7 @@ def test_config_file_is_watched(tmp_path):
     config = tmp_path / "models.config"
 
     async def scenario():
-        for version in ("1", "2"):
-            _write(tmp_path, version)
-        config.write_text(CONFIG.format("create", tmp_path, 1))
-        models = ModelManager(
-            model_config.read(str(config)), _load, any_label=False
-        )
-        await models.watch(0)
+        models = await _of_file(config, "1", "2")
         task = asyncio.create_task(models.watch_config(str(config), 0.01))
         await asyncio.sleep(0.05)
         stable = _labelled(version_label="stable")
